@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pumice.storage.contract import Problem
+from pumice.outcomes import Problem
 
 
 class GuestState(Enum):
@@ -32,7 +32,7 @@ class GuestState(Enum):
 
 
 class HypervisorError(Exception):
-    """The hypervisor refused or failed. `str()` is one sentence for the user, with the hypervisor's own reason in it."""
+    """The hypervisor refused or failed. `str()` is one sentence for the user with the hypervisor's own reason."""
 
     transient = False
 
@@ -52,7 +52,7 @@ class DetachRefused(HypervisorError):
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
-    """One disk of a guest. `serial` is the volume's id, or the server's id with suffix "-root" for a local root disk."""
+    """One disk of a guest. `serial` is the volume's id, or the server's id and "-root" for a local root disk."""
 
     serial: str
     connection_info: dict[str, Any]

@@ -18,29 +18,16 @@ Rules that the conformance suite (`tests/drivers/test_storage_contract.py`) hold
 """
 
 from collections.abc import Callable, Iterator
-from enum import Enum
 from typing import Protocol
 
 import msgspec
+
+from pumice.outcomes import Made, Problem, Removed
 
 GIB = 1 << 30
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) now and then; may raise to stop the work."""
-
-
-class Made(Enum):
-    """What a method that makes something had to do."""
-
-    CREATED = "created"
-    ALREADY_THERE = "already there"
-
-
-class Removed(Enum):
-    """What a method that removes something had to do."""
-
-    DELETED = "deleted"
-    WAS_ABSENT = "was absent"
 
 
 class StorageError(Exception):
@@ -70,17 +57,6 @@ class InUse(StorageError):
 
 class Unsupported(StorageError):
     """This backend cannot do that, or not to this client; the sentence says what is missing."""
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """One reason why a backend, target or hypervisor cannot work now."""
-
-    name: str
-    """Stable name, e.g. "pool-missing", "program-missing", "pool-full"."""
-    sentence: str
-    """What is wrong, with the value found, e.g. "program tgtadm not found"."""
-    fix: str
-    """What to do, e.g. "install tgt, or set target = \"lio\""."""
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,13 +133,18 @@ class StorageDriver(Protocol):
     def clone(self, source_volume_id: str, volume_id: str, size_bytes: int, epoch: int, progress: Progress) -> Made:
         """A copy of the volume's data now, grown to size_bytes. Raises NotFound, NoSpace, BackendDown."""
 
-    def clone_snapshot(
-        self, snapshot_id: str, volume_id: str, size_bytes: int, epoch: int, progress: Progress
-    ) -> Made:
+    def clone_snapshot(self, snapshot_id: str, volume_id: str, size_bytes: int, epoch: int, progress: Progress) -> Made:
         """A volume with the snapshot's data, grown to size_bytes. Raises NotFound, NoSpace, BackendDown."""
 
     def import_file(
-        self, path: str, volume_id: str, size_bytes: int, epoch: int, progress: Progress, *, image_key: str | None = None
+        self,
+        path: str,
+        volume_id: str,
+        size_bytes: int,
+        epoch: int,
+        progress: Progress,
+        *,
+        image_key: str | None = None,
     ) -> Made:
         """A volume with the bytes of the raw file at path, grown to size_bytes. image_key names content that never
         changes (image id and checksum): a backend may keep it to make the next copy instant. Raises NoSpace,

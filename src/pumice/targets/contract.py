@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pumice.storage.contract import Location, Problem, Removed
+from pumice.outcomes import Problem, Removed
+from pumice.storage.contract import Location
 
 
 class TargetError(Exception):
@@ -25,10 +26,10 @@ class TargetDown(TargetError):
 
 
 class Incompatible(TargetError):
-    """The connector's host cannot use what this target offers; the sentence names what is missing and what is allowed."""
+    """The connector's host cannot use what this target offers; the sentence says what is missing and what is allowed."""
 
 
-class Connector(msgspec.Struct, frozen=True, kw_only=True, rename=None):
+class Connector(msgspec.Struct, frozen=True, kw_only=True):
     """A compute host's description of itself, as os-brick sends it (fields that a target reads; the rest is kept in
     `other`). All of it comes from outside."""
 
