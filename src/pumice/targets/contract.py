@@ -26,7 +26,7 @@ class TargetDown(TargetError):
 
 
 class Incompatible(TargetError):
-    """The connector's host cannot use what this target offers; the sentence says what is missing and what is allowed."""
+    """The connector's host cannot use what this target offers; the sentence names what is missing and allowed."""
 
 
 class Connector(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,247 @@
+"""The database: one writer and one reader for SQLite, a pool for PostgreSQL; transactions, wake-ups, errors.
+
+    with database.write() as tx:      one write transaction: rows + operation + events; wake-ups go out after it
+    with database.read() as tx:       consistent reads; on SQLite the connection refuses writes
+
+There is no ORM session and no lazy loading anywhere. Functions of the domains take a `Transaction` and return frozen
+records. In the API process they run in the database's own threads (`call_write`, `call_read`): one hop a request.
+
+SQLite: WAL, synchronous=FULL, BEGIN IMMEDIATE. Several processes write one file, and with the busy handler alone one
+of three writers starves the others, so each write transaction first takes a `flock` beside the file.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import msgspec
+from sqlalchemy import CursorResult, Engine, Executable, create_engine, event, text
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import StaticPool
+
+from pumice.clock import Clock
+from pumice.db.wakeup import DatagramBus, PostgresBus, WakeupBus
+from pumice.errors import Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_DEADLOCK = "40P01"
+_SERIALIZATION = "40001"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached; try again shortly."""
+
+
+class Transaction:
+    """What domain functions get: execute statements, know the time, wake others after the commit."""
+
+    __slots__ = ("_topics", "_written", "connection", "now", "sqlite")
+
+    def __init__(self, connection: Connection, now: int, sqlite: bool) -> None:
+        self.connection = connection
+        self.now = now
+        """Microseconds; one value for the whole transaction."""
+        self.sqlite = sqlite
+        self._topics: list[str] = []
+        self._written: list[Callable[[], None]] = []
+
+    def execute(
+        self, statement: Executable, parameters: dict[str, Any] | Sequence[dict[str, Any]] | None = None
+    ) -> CursorResult[Any]:
+        return self.connection.execute(statement, parameters)
+
+    def wake(self, topic: str) -> None:
+        """After the commit, tell every process (this one too) about the topic, e.g. "operation:1234"."""
+        if topic not in self._topics:
+            self._topics.append(topic)
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Run the call in this process once the transaction is committed; never when it is rolled back."""
+        self._written.append(call)
+
+
+class Database:
+    """One database, as one process sees it. `url`: "sqlite:///path/pumice.db" or "postgresql+psycopg://..."."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None, threads: int = 8) -> None:
+        self.url: URL = make_url(url)
+        self.clock = clock or Clock()
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        self.bus: WakeupBus
+        if self.sqlite:
+            if not self.url.database or self.url.database == ":memory:":
+                raise ValueError("a SQLite database must be a file, so that several processes can share it")
+            path = Path(self.url.database)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _WriteLock(path.with_name(path.name + ".lock"))
+            self._writer = _sqlite_engine(self.url, read_only=False)
+            self._reader = _sqlite_engine(self.url, read_only=True)
+            self._reader_lock = threading.RLock()
+            self.bus = DatagramBus(path.with_name(path.name + ".wake"))
+            self.write_threads = ThreadPoolExecutor(1, "db-write")
+            self.read_threads = ThreadPoolExecutor(1, "db-read")
+        else:
+            self._writer = create_engine(
+                self.url, pool_size=threads, max_overflow=threads, pool_pre_ping=False, **_json_options()
+            )
+            self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+            self.bus = PostgresBus(self.url)
+            self.write_threads = self.read_threads = ThreadPoolExecutor(threads, "db")
+
+    def close(self) -> None:
+        self.bus.close()
+        self.write_threads.shutdown(wait=True, cancel_futures=True)
+        self.read_threads.shutdown(wait=True, cancel_futures=True)
+        self._reader.dispose()
+        self._writer.dispose()
+        if self.sqlite:
+            self._lock.close()
+
+    @property
+    def engine(self) -> Engine:
+        """The writer's engine, for migrations."""
+        return self._writer
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """One write transaction; commits at the end, rolls back on any exception, then raises it.
+
+        Raises DatabaseUnavailable when the database cannot be reached."""
+        if self.sqlite:
+            with self._lock:
+                tx = yield from self._transaction()
+        else:
+            tx = yield from self._transaction()
+        for call in tx._written:
+            call()
+        if tx._topics:
+            self.bus.send(tx._topics)
+
+    def _transaction(self) -> Generator[Transaction, None, Transaction]:
+        try:
+            with self._writer.begin() as connection:
+                tx = Transaction(connection, self.clock.now(), self.sqlite)
+                yield tx
+                if not self.sqlite and tx._topics:
+                    connection.execute(_NOTIFY, {"topics": "\n".join(tx._topics)})
+        except (OperationalError, InterfaceError) as error:
+            raise _translate(error) from error
+        return tx
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Reads. On SQLite one snapshot for the whole block; on PostgreSQL each statement sees the newest commit."""
+        try:
+            if self.sqlite:
+                with self._reader_lock, self._reader.begin() as connection:
+                    yield Transaction(connection, self.clock.now(), True)
+            else:
+                with self._reader.connect() as connection:
+                    yield Transaction(connection, self.clock.now(), False)
+        except (OperationalError, InterfaceError) as error:
+            raise _translate(error) from error
+
+    async def call_write(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run `function(tx, *args, **kwargs)` as one write transaction in the writer's thread.
+
+        On PostgreSQL a deadlock victim is run again (the function has no effect but its rows)."""
+        return await asyncio.wrap_future(self.write_threads.submit(self._run_write, function, args, kwargs))
+
+    async def call_read(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run `function(tx, *args, **kwargs)` with a reader's transaction in a reader's thread."""
+        future: Future[T] = self.read_threads.submit(self._run_read, function, args, kwargs)
+        return await asyncio.wrap_future(future)
+
+    def _run_read(self, function: Callable[..., T], args: Any, kwargs: Any) -> T:
+        with self.read() as tx:
+            return function(tx, *args, **kwargs)
+
+    def _run_write(self, function: Callable[..., T], args: Any, kwargs: Any) -> T:
+        for attempt in range(4):
+            try:
+                with self.write() as tx:
+                    return function(tx, *args, **kwargs)
+            except DBAPIError as error:
+                if attempt == 3 or _sqlstate(error) not in (_DEADLOCK, _SERIALIZATION):
+                    raise
+        raise AssertionError("unreachable")
+
+
+class _WriteLock:
+    """Across threads and processes: one write transaction at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._thread = threading.Lock()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> None:
+        self._thread.acquire()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        except BaseException:
+            self._thread.release()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._thread.release()
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+_NOTIFY = text("SELECT pg_notify('pumice', :topics)")
+_encode = msgspec.json.Encoder().encode
+
+
+def _json_options() -> dict[str, Any]:
+    return {"json_serializer": lambda value: _encode(value).decode(), "json_deserializer": msgspec.json.decode}
+
+
+def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
+    engine = create_engine(
+        url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 30.0}, **_json_options()
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-32000",
+            "mmap_size=268435456",
+            f"query_only={'ON' if read_only else 'OFF'}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def _translate(error: OperationalError | InterfaceError) -> Exception:
+    """A lost connection or a full disk is Unavailable; a deadlock stays what it is, to be run again."""
+    if _sqlstate(error) in (_DEADLOCK, _SERIALIZATION):
+        return error
+    if isinstance(error.orig, sqlite3.OperationalError) and "no such" in str(error.orig):
+        return error
+    return DatabaseUnavailable(f"The database cannot be reached now ({type(error.orig).__name__}); try again shortly.")

@@ -1,0 +1,40 @@
+"""Images: what is known of each; the bytes are files of the image store."""
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Integer, String, Table
+
+from pumice.db.schema.base import Json, Uuid, live_index, metadata, name_column, one_of, time, uuid_key
+
+images = Table(
+    "images",
+    metadata,
+    uuid_key(),
+    Column("project_id", Uuid, nullable=False, comment="owner"),
+    name_column(),
+    Column("status", String(16), nullable=False),
+    Column("disk_format", String(16)),
+    Column("container_format", String(16)),
+    Column("visibility", String(16), nullable=False),
+    Column("protected", Boolean, nullable=False),
+    Column("hidden", Boolean, nullable=False),
+    Column("min_disk", Integer, nullable=False, comment="GiB"),
+    Column("min_ram", Integer, nullable=False, comment="MiB"),
+    Column("size", BigInteger, comment="bytes"),
+    Column("virtual_size", BigInteger, comment="bytes"),
+    Column("checksum", String(32), comment="MD5, as the API has it"),
+    Column("hash_algorithm", String(16)),
+    Column("hash_value", String(128)),
+    Column("properties", Json, nullable=False),
+    Column("tags", Json, nullable=False),
+    time("created_at", nullable=False),
+    time("updated_at", nullable=False),
+    time("deleted_at"),
+    one_of("status", "status", "queued", "saving", "active", "killed", "deactivated", "deleted"),
+    one_of("visibility", "visibility", "public", "private", "shared", "community"),
+    # An image whose data can be read has its size and its SHA-512.
+    CheckConstraint(
+        "status NOT IN ('active', 'deactivated') OR (size IS NOT NULL AND hash_value IS NOT NULL)", name="data"
+    ),
+    live_index("ix_images_created", "created_at", "id"),
+    live_index("ix_images_name", "name"),
+    live_index("ix_images_project", "project_id"),
+)

@@ -1,0 +1,40 @@
+"""What the steps of operations reach the outside with: this agent's backends, its hypervisor, its image store.
+
+The only place where drivers meet the operations. The agent builds one `World` from the settings; tests build one from
+the simulators.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pumice.hypervisors.contract import Hypervisor
+from pumice.images.store import ImageStore
+from pumice.storage.contract import StorageDriver
+from pumice.targets.contract import TargetDriver
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One backend as this agent runs it. `name` is "host@backend", `pool` "host@backend#pool"."""
+
+    name: str
+    pool: str
+    backend_name: str
+    """volume_backend_name, what types ask for."""
+    availability_zone: str
+    storage: StorageDriver
+    target: TargetDriver
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside the database that this agent owns."""
+
+    host: str
+    backends: Mapping[str, Backend] = field(default_factory=dict)
+    hypervisor: Hypervisor | None = None
+    images: ImageStore | None = None
+
+    def backend(self, name: str) -> Backend:
+        """The backend of this name. KeyError means a step ran at the wrong place."""
+        return self.backends[name]
