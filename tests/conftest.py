@@ -1,0 +1,63 @@
+"""Fixtures for every test, and the rule that a skip is a failure. The helpers themselves are in `tests/support`."""
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import KINDS, Databases
+from tests.support.postgres import PostgresServer
+from tests.support.processes import Processes
+from tests.support.skips import allowed_skips, refuse_skip
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """Makes databases of both kinds; see `Databases.fresh`."""
+    makers = Databases(tmp_path_factory.mktemp("databases"))
+    try:
+        yield makers
+    finally:
+        makers.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(databases: Databases) -> PostgresServer:
+    """The session's PostgreSQL server. A test that stops it must start it again."""
+    return databases.server
+
+
+@pytest.fixture(params=KINDS)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """ "sqlite", then "postgresql": a test that asks for it runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(database_kind: str, databases: Databases) -> Iterator[str]:
+    """The URL of an empty database of each kind."""
+    with databases.fresh(database_kind) as url:
+        yield url
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Starts processes; all of them, with what they started in their groups, end with the test."""
+    directory = tmp_path / "processes"
+    directory.mkdir()
+    with Processes(directory) as started:
+        yield started
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    refuse_skip(report, allowed_skips())
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    refuse_skip(report, allowed_skips())
+    return report

@@ -1,0 +1,1 @@
+"""What tests share: databases of their own, processes that always end, ports, waiting for a condition."""
