@@ -114,6 +114,10 @@ class Hypervisor(Protocol):
     def check(self) -> list[Problem]:
         """Prove that guests can be started: empty when they can."""
 
+    def stuck_since(self) -> float | None:
+        """When (time.monotonic) the oldest call that is past its time was due; None when no call is. Such a call
+        cannot be interrupted: the agent that sees one is to be replaced. Never blocks."""
+
     def host_info(self) -> HostInfo: ...
 
     def define(self, guest: Guest) -> None:

@@ -24,6 +24,8 @@ class DiskSource(msgspec.Struct, frozen=True, kw_only=True):
     """libvirt's disk type: "file", "block" or "network"."""
     attributes: dict[str, str]
     """Attributes of <source>, e.g. {"file": path}."""
+    name: str
+    """What identifies the source within the live XML: its file, device or network name."""
     cache: str
     io: str
     format: str = "raw"
@@ -46,7 +48,7 @@ def local_source(data: Mapping[str, Any]) -> DiskSource:
     else:
         raise HypervisorError(f"the disk {path} is neither a regular file nor a block device")
     cache, io = ("none", "native") if direct_io_works(path) else ("writeback", "threads")
-    return DiskSource(type=type_, attributes={attribute: path}, cache=cache, io=io)
+    return DiskSource(type=type_, attributes={attribute: path}, name=path, cache=cache, io=io)
 
 
 def direct_io_works(path: str) -> bool:

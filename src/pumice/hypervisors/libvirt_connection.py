@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
+from pumice import faults
 from pumice.hypervisors.contract import GuestMissing, HypervisorDown, HypervisorError
 from pumice.hypervisors.domain_xml import domain_name
 
@@ -118,14 +119,21 @@ class LibvirtConnection:
             raise
 
     @contextmanager
-    def call(self, what: str, seconds: float = CALL_SECONDS) -> Iterator[None]:
-        """Watch the calls inside, and turn libvirt's errors into ours: `what` completes "could not ..."."""
+    def call(self, what: str, seconds: float = CALL_SECONDS, verb: str | None = None) -> Iterator[None]:
+        """Watch the calls inside, and turn libvirt's errors into ours: `what` completes "could not ...".
+        With a `verb` there are fault points around them: hypervisor.VERB:before and hypervisor.VERB:done."""
         libvirt = self.libvirt
         try:
             with self.watched(seconds):
+                if verb:
+                    faults.point(f"hypervisor.{verb}:before")
                 yield
+                if verb:
+                    faults.point(f"hypervisor.{verb}:done")
         except libvirt.libvirtError as error:
             raise self._translated(what, error) from error
+        except OSError as error:
+            raise HypervisorError(f"could not {what}: {error}") from error
 
     @contextmanager
     def watched(self, seconds: float) -> Iterator[None]:

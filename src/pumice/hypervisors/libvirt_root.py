@@ -12,6 +12,7 @@ opened through a short symbolic link, remembered in ROOT/short_name since runnin
 Called by `libvirt.py`.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -96,9 +97,7 @@ def initiator(root: Path) -> str:
     if not path.exists():
         fresh = root / f"initiator.{secrets.token_hex(4)}"
         fresh.write_text(f"iqn.2026-11.org.pumice:{secrets.token_hex(6)}\n")
-        try:
+        with contextlib.suppress(FileExistsError):  # another process was faster: its name counts
             path.hardlink_to(fresh)
-        except FileExistsError:
-            pass  # another process was faster: its name counts
         fresh.unlink()
     return path.read_text().strip()

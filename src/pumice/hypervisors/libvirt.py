@@ -1,0 +1,367 @@
+"""Guests by libvirt: embedded in this process by default, or a libvirtd at any other URI.
+
+    guests    define, start, stop, pause, resume, reset, undefine, state     -> one libvirt call each, made idempotent
+    disks     attach, detach, disk_grew, disks                               -> `guest_disks.py`
+    host      start, close, check, host_info, stuck_since
+
+With the embedded driver exactly one process owns the directory; guests outlive it, `kill -9` included, and the next
+owner's `start()` finds them again. XML is in `domain_xml.py`, errors and the watch over calls in
+`libvirt_connection.py`, the directory in `libvirt_root.py`.
+"""
+
+import contextlib
+import fcntl
+import os
+import platform
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from pumice.hypervisors import consoles, libvirt_root
+from pumice.hypervisors.contract import (
+    Disk,
+    Guest,
+    GuestMissing,
+    GuestState,
+    HostInfo,
+    HypervisorDown,
+    HypervisorError,
+    ObservedDisk,
+)
+from pumice.hypervisors.disk_sources import SOURCES
+from pumice.hypervisors.domain_xml import Definition, Place, domain_name, domain_xml
+from pumice.hypervisors.guest_disks import GuestDisks
+from pumice.hypervisors.libvirt_connection import LibvirtConnection, embedded_uri
+from pumice.outcomes import Problem
+
+QEMU = "qemu-system-x86_64"
+KVM_GET_API_VERSION = 0xAE00
+CALM_SECONDS = 10.0
+"""How long start() waits for guests that another process left running."""
+POLL_SECONDS = 0.05
+OURS = "pumice-"
+
+
+class LibvirtHypervisor:
+    """See the top of this file."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        root: Path,
+        uri: str | None = None,
+        my_ip: str = "127.0.0.1",
+        rbd_features: int = 0,
+        command_channel: bool = False,
+    ) -> None:
+        """`root` holds consoles and, when `uri` is None, the embedded driver's state. `rbd_features` is what this
+        host's Ceph client knows (0: it has none). `command_channel`: guests get the port "lab.cmd" of a test guest."""
+        self.host = host
+        self._root = root.absolute()
+        self._short = self._root
+        self._uri = uri
+        self._my_ip = my_ip
+        self._rbd_features = rbd_features
+        self._command_channel = command_channel
+        self._type = "kvm" if kvm_works() else "qemu"
+        self._connection: LibvirtConnection | None = None
+        self._disks = GuestDisks()
+
+    # -- the host -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the connection and wait until running guests are under control. Raises HypervisorDown."""
+        self._short = libvirt_root.prepare_root(self._root)
+        uri = self._uri or embedded_uri(self._short)
+        self._connection = LibvirtConnection(uri, self._root / "libvirt.log", self._register)
+        self._connection.open()
+        self._disks.connection = self._connection
+        with self._call("find the running guests"):
+            guests = [domain for domain in self._open().listAllDomains() if domain.name().startswith(OURS)]
+            # Those that are not calm by then have a monitor that does not answer: calls about them fail, others not.
+            self._disks.wait(lambda: all(map(self._calm, guests)), CALM_SECONDS, POLL_SECONDS)
+
+    def close(self) -> None:
+        """Close the connection. Guests go on running."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def stuck_since(self) -> float | None:
+        """When (time.monotonic) the oldest call into libvirt that is past its time was due, None when there is none.
+        The process is then to be replaced: such a call cannot be interrupted."""
+        return None if self._connection is None else self._connection.stuck_since()
+
+    def check(self) -> list[Problem]:
+        """Prove that guests can be started; the first time QEMU is asked what it can do (up to 4 s)."""
+        if self._uri is None and shutil.which(QEMU) is None:
+            return [Problem("program-missing", f"program {QEMU} not found", "install qemu-system-x86")]
+        try:
+            self._prove()
+        except HypervisorDown as down:
+            fix = "install libvirt-daemon-driver-qemu and python3-libvirt; see to it that no other process has it open"
+            return [Problem("libvirt-down", str(down), fix)]
+        except HypervisorError as error:
+            fix = "install qemu-system-x86 of this machine's release, and look into libvirt.log"
+            return [Problem("guests-impossible", str(error), fix)]
+        except OSError as error:
+            fix = "make room, and let the service's user write there"
+            return [Problem("directory-unusable", f"{self._root} cannot be written: {error.strerror}", fix)]
+        return []
+
+    def _prove(self) -> None:
+        with self._call("ask libvirt what guests it can run"):
+            self._open().getDomainCapabilities(None, "x86_64", "q35", self._type, 0)
+        proof = self._root / f"proof.{os.getpid()}.{threading.get_ident()}"
+        try:
+            proof.write_bytes(b"written")
+        finally:
+            proof.unlink(missing_ok=True)
+        for log in (self._root / "console").glob("*.log"):
+            consoles.trim(log)
+
+    def host_info(self) -> HostInfo:
+        """What this host is; the connector names what its client supports."""
+        with self._call("ask libvirt about this host"):
+            connection = self._open()
+            model, memory_mib, vcpus = connection.getInfo()[:3]
+            number = connection.getVersion()
+        return HostInfo(
+            host=self.host,
+            hypervisor_type="KVM" if self._type == "kvm" else "QEMU",
+            hypervisor_version=f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}",
+            vcpus=int(vcpus),
+            memory_mib=int(memory_mib),
+            connector={
+                "host": self.host,
+                "initiator": libvirt_root.initiator(self._root),
+                "ip": self._my_ip,
+                "os_type": sys.platform,
+                "platform": str(model) or platform.machine(),
+                "multipath": False,
+                "supported": {"driver_volume_types": sorted(SOURCES), "rbd_features": self._rbd_features},
+            },
+        )
+
+    # -- guests -------------------------------------------------------------------------------------------------
+
+    def define(self, guest: Guest) -> None:
+        """Store the definition. Of a running guest only the same one again is accepted."""
+        xml = domain_xml(guest, self._place(guest.server_id))
+        with self._call(f"define the server {guest.server_id}", verb="define"):
+            if running(self.state(guest.server_id)):
+                stored = self._disks.stored(self._domain(guest.server_id))
+                if not same_definition(stored, guest):
+                    raise HypervisorError(f"the server {guest.server_id} is running: it cannot be defined anew")
+            else:
+                self._open().defineXML(xml)
+
+    def start_guest(self, server_id: str) -> None:
+        """Start it. A guest that is paused stays paused: it is running for QEMU."""
+        self._make("start_guest", f"start the server {server_id}", server_id, lambda domain: domain.create(), running)
+
+    def stop_guest(self, server_id: str, graceful_seconds: float = 0.0) -> None:
+        """Ask by ACPI, wait, then by force."""
+        try:
+            if graceful_seconds > 0 and self.state(server_id) is GuestState.RUNNING:
+                self._make("shutdown", "ask the guest to shut down", server_id, lambda domain: domain.shutdown(), off)
+                self._disks.wait(lambda: off(self.state(server_id)), graceful_seconds)
+            self._make("stop_guest", f"stop the server {server_id}", server_id, lambda domain: domain.destroy(), off)
+        except GuestMissing:
+            return
+
+    def undefine(self, server_id: str) -> None:
+        """Stop it, forget it and what it printed."""
+        self.stop_guest(server_id)
+        with self._call(f"remove the server {server_id}", verb="undefine"):
+            flags = (
+                self._libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+                | self._libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+                | self._libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+                | self._libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+            )
+            with contextlib.suppress(GuestMissing):  # already forgotten: its files may still be there
+                self._domain(server_id).undefineFlags(flags)
+            self._disks.forget(server_id)
+            consoles.forget(self._console(server_id))
+            self.command_socket(server_id).unlink(missing_ok=True)
+            (self._root / "log" / "qemu" / f"{domain_name(server_id)}.log").unlink(missing_ok=True)
+
+    def pause(self, server_id: str) -> None:
+        """Halt its processors. Already paused is success; a guest that is off is an error."""
+        self._make(
+            "pause",
+            f"pause the server {server_id}",
+            server_id,
+            lambda domain: domain.suspend(),
+            lambda state: state is GuestState.PAUSED,
+        )
+
+    def resume(self, server_id: str) -> None:
+        """Let it go on. Already running is success; a guest that is off is an error."""
+        self._make(
+            "resume",
+            f"resume the server {server_id}",
+            server_id,
+            lambda domain: domain.resume(),
+            lambda state: state is GuestState.RUNNING,
+        )
+
+    def reset(self, server_id: str) -> None:
+        """Power off and on: afterwards it runs, whatever it was before."""
+        if not running(self.state(server_id)):
+            return self.start_guest(server_id)
+        with self._call(f"reset the server {server_id}", verb="reset"):
+            self._domain(server_id).reset(0)
+        self.resume(server_id)
+
+    def state(self, server_id: str) -> GuestState:
+        """What libvirt says of it, ABSENT when it knows no such guest."""
+        with self._call(f"ask for the state of the server {server_id}"):
+            try:
+                return self._state(self._domain(server_id))
+            except GuestMissing:
+                return GuestState.ABSENT
+
+    def guests(self) -> dict[str, GuestState]:
+        """Every domain whose name is one of ours."""
+        with self._call("list the guests"):
+            domains = [(domain.name(), domain) for domain in self._open().listAllDomains()]
+            return {name.removeprefix(OURS): self._state(domain) for name, domain in domains if name.startswith(OURS)}
+
+    # -- disks and console --------------------------------------------------------------------------------------
+
+    def disks(self, server_id: str) -> list[ObservedDisk]:
+        """The disks of both definitions. Raises GuestMissing."""
+        return self._disks.observe(server_id)
+
+    def attach(self, server_id: str, disk: Disk, deadline: float = 20.0) -> ObservedDisk:
+        """See `GuestDisks.attach`."""
+        return self._disks.attach(server_id, disk, deadline)
+
+    def detach(self, server_id: str, serial: str, deadline: float = 20.0) -> None:
+        """See `GuestDisks.detach`."""
+        self._disks.detach(server_id, serial, deadline)
+
+    def disk_grew(self, server_id: str, serial: str, size_bytes: int) -> None:
+        """See `GuestDisks.grew`."""
+        self._disks.grew(server_id, serial, size_bytes)
+
+    def console_log(self, server_id: str, lines: int | None = None) -> str:
+        """The end of the serial console's log."""
+        return consoles.tail(self._console(server_id), lines)
+
+    def command_socket(self, server_id: str) -> Path:
+        """Where a test guest takes commands, when guests are defined with a command channel."""
+        return self._short / "command" / f"{server_id}.sock"
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _libvirt(self) -> Any:
+        return self._opened().libvirt
+
+    def _opened(self) -> LibvirtConnection:
+        if self._connection is None:
+            raise HypervisorDown("the hypervisor is not started")
+        return self._connection
+
+    def _open(self) -> Any:
+        return self._opened().open()
+
+    def _domain(self, server_id: str) -> Any:
+        return self._opened().domain(server_id)
+
+    def _call(self, what: str, verb: str | None = None) -> AbstractContextManager[None]:
+        return self._opened().call(what, verb=verb)
+
+    def _place(self, server_id: str) -> Place:
+        command = self.command_socket(server_id) if self._command_channel else None
+        return Place(type=self._type, console=self._console(server_id), command=command)
+
+    def _console(self, server_id: str) -> Path:
+        return self._root / "console" / f"{server_id}.log"
+
+    def _state(self, domain: Any) -> GuestState:
+        libvirt = self._libvirt
+        state, reason = domain.state()
+        if state == libvirt.VIR_DOMAIN_CRASHED:
+            return GuestState.CRASHED
+        if state == libvirt.VIR_DOMAIN_SHUTOFF:
+            return GuestState.CRASHED if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED else GuestState.SHUTOFF
+        if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED):
+            return GuestState.PAUSED
+        return GuestState.RUNNING
+
+    def _make(
+        self, verb: str, what: str, server_id: str, act: Callable[[Any], object], reached: Callable[[GuestState], bool]
+    ) -> None:
+        """Do it unless the guest is there already; libvirt's refusal counts only if it still is not there then."""
+        with self._call(what, verb=verb):
+            domain = self._domain(server_id)
+            if reached(self._state(domain)):
+                return
+            try:
+                act(domain)
+            except self._libvirt.libvirtError as error:
+                refused = error.get_error_code() == self._libvirt.VIR_ERR_OPERATION_INVALID
+                if not (refused and reached(self._state(domain))):
+                    raise
+
+    def _calm(self, domain: Any) -> bool:
+        """Whether the thread that takes a running guest up again is done with it, or the guest is off."""
+        libvirt = self._libvirt
+        try:
+            return not domain.isActive() or domain.controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OK
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
+                return True  # it went off while we looked
+            raise
+
+    def _register(self, libvirt: Any, connection: Any) -> None:
+        """Let whoever waits look again when a guest's state or disks change."""
+        for event in (
+            libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+            libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+        ):
+            connection.domainEventRegisterAny(None, event, self._disks.changed, None)
+        refused = libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED
+        connection.domainEventRegisterAny(None, refused, self._disks.removal_refused, None)
+
+
+def kvm_works() -> bool:
+    """Whether /dev/kvm is really KVM: the file may be there with nothing behind it."""
+    try:
+        handle = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return bool(fcntl.ioctl(handle, KVM_GET_API_VERSION) == 12)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def running(state: GuestState) -> bool:
+    """QEMU runs, be it paused."""
+    return state in (GuestState.RUNNING, GuestState.PAUSED)
+
+
+def off(state: GuestState) -> bool:
+    """QEMU does not run."""
+    return not running(state)
+
+
+def same_definition(stored: Definition, guest: Guest) -> bool:
+    """Whether the stored definition is this guest's as far as we look at it."""
+    return (
+        stored.memory_mib == guest.memory_mib
+        and stored.vcpus == guest.vcpus
+        and set(stored.disks) == {disk.serial for disk in guest.disks}
+    )
