@@ -27,12 +27,13 @@ happened". When all is undone, `failed(tx, run, reason)` records what the user s
 the derived columns of what the operation holds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
+from pumice.caller import SYSTEM_USER, Caller
 from pumice.db.engine import Database, Transaction
 
 A = TypeVar("A", bound=msgspec.Struct)
@@ -109,8 +110,16 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None
     epoch: int
     attempts: int
+    """Failed tries of the step at hand."""
+    crashes: int
+    """Workers that died with the step at hand in their hands."""
+    started: bool
+    """A worker was about to run the step after a crash."""
     not_before: int
     error: str | None
+    """Why it is undone."""
+    last_error: str | None
+    """Why the step at hand (or its undo) is being tried again."""
     progress: int | None
     cancel_requested: bool
     created_at: int
@@ -134,7 +143,7 @@ class Run(Generic[A]):
     """Fencing number: goes into the names of unpublished work."""
     row: OperationRow
     database: Database
-    """For steps that must look something up; write facts in `record` only."""
+    """For steps that must look something up; write facts in `record` only. None, like `world`, in settle on enqueue."""
     world: Any
     """`pumice.operations.world.World`; None in transactions of the API process (settle on enqueue)."""
     progress: Callable[[int, int], None] = field(default=lambda done, total: None)
@@ -154,6 +163,12 @@ class Step(Generic[A]):
     at: str | Callable[[A, Mapping[str, Any]], str] = ANYWHERE
     attempts: int = 5
     """How often a transient failure (an exception with `transient = True`) is tried, with growing pauses."""
+    long: bool = False
+    """Copies data, or waits: at most half of a worker's threads run such steps, so that short ones never queue."""
+
+    def place(self, arguments: A, results: Mapping[str, Any]) -> str:
+        """Where the step runs, for these arguments and the results so far."""
+        return self.at if isinstance(self.at, str) else self.at(arguments, results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,5 +206,21 @@ class Registry:
     def __getitem__(self, kind: str) -> Operation[Any]:
         return self._operations[kind]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Operation[Any]]:
         return iter(self._operations.values())
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._operations
+
+    def kinds(self) -> list[str]:
+        return sorted(self._operations)
+
+
+def caller_of(row: OperationRow) -> Caller:
+    """Who asked for the operation, for events and messages written by its steps."""
+    return Caller(
+        request_id=row.request_id or "",
+        user_id=row.user_id or SYSTEM_USER,
+        project_id=row.project_id,
+        roles=frozenset(),
+    )

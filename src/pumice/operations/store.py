@@ -1,0 +1,454 @@
+"""The operations as rows: everything that reads or changes them is here, each change one conditional statement.
+
+    enqueue, request_cancel, hasten      called by the domains, inside their own transactions
+    get, live_for, list_operations       reading; `live_for` is what statuses are derived from
+    claim, assigned, due_at              called by the worker's loop (`worker.py`)
+    advance, begin_undo, retreat,        called by the worker for a step it has in its hands; they return the new row,
+    finish, defer, mark_started          or None when another session has taken the operation over
+
+The worker's changes are fenced: they say "while the row is as I know it" (session, epoch, state, position). Nothing
+here runs a step or calls a driver.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, cast
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.engine import Row
+
+from pumice.caller import Caller, new_id
+from pumice.db.engine import Transaction
+from pumice.db.schema import operation_resources, operations, place_owners, worker_sessions
+from pumice.errors import Busy
+from pumice.operations.model import (
+    ANYWHERE,
+    A,
+    Claim,
+    Mode,
+    Operation,
+    OperationRow,
+    Registry,
+    Run,
+    State,
+)
+
+LIVE: tuple[State, State] = ("running", "undoing")
+CLAIMABLE_TOPIC = "operations"
+
+_resources = operation_resources
+_live = operations.c.state.in_(LIVE)
+
+
+class Answer(Enum):
+    """What a conditional change answers."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    MISSING = "missing"
+
+
+class LiveOperation(msgspec.Struct, frozen=True):
+    """A live operation as the derivation of a status sees it."""
+
+    operation_id: str
+    kind: str
+    state: State
+    position: int
+    mode: Mode
+    """How it holds the resource that was asked for."""
+
+
+def moved_topic(operation_id: str) -> str:
+    """The wake-up that says: this operation has ended."""
+    return f"operation:{operation_id}"
+
+
+# ---- asked for by the domains
+
+
+def enqueue(
+    tx: Transaction,
+    operation: Operation[A],
+    arguments: A,
+    *,
+    subject_id: str,
+    claims: Iterable[Claim],
+    caller: Caller,
+    operation_id: str | None = None,
+    delay: int = 0,
+) -> OperationRow:
+    """Store the operation, take what it holds, give its first step to the session that owns the place, if one lives.
+
+    Call it after the rows it is about are written: it ends with `operation.settle(tx, run)`, which derives their
+    statuses. delay: microseconds until the first step may start. Raises Busy naming the kind of operation that holds
+    one of the claims. On PostgreSQL an advisory lock on each claimed resource makes the look and the insert one; a
+    caller that checks facts of the resource first must have locked its row (`SELECT ... FOR UPDATE`) before that.
+    """
+    operation_id = operation_id or new_id()
+    wanted = _distinct(claims)
+    _refuse_if_held(tx, wanted)
+    place = operation.steps[0].place(arguments, {})
+    values = {
+        "id": operation_id,
+        "kind": operation.kind,
+        "state": "running",
+        "subject_type": operation.subject,
+        "subject_id": subject_id,
+        "project_id": caller.project_id,
+        "user_id": caller.user_id,
+        "request_id": caller.request_id,
+        "arguments": msgspec.to_builtins(arguments),
+        "results": {},
+        "position": 0,
+        "place": place,
+        "session_id": _owner_of(place),
+        "epoch": 1,
+        "attempts": 0,
+        "crashes": 0,
+        "started": False,
+        "not_before": tx.now + delay,
+        "cancel_requested": False,
+        "created_at": tx.now,
+        "updated_at": tx.now,
+    }
+    row = _row(tx.execute(insert(operations).values(values).returning(operations)).one())
+    if wanted:
+        tx.execute(
+            insert(_resources),
+            [{"operation_id": operation_id, **msgspec.structs.asdict(claim)} for claim in wanted],
+        )
+    tx.wake(CLAIMABLE_TOPIC)
+    operation.settle(tx, Run(operation_id, arguments, {}, row.epoch, row, database=cast(Any, None), world=None))
+    return row
+
+
+def _distinct(claims: Iterable[Claim]) -> list[Claim]:
+    """One claim a resource (exclusive wins), in an order that is the same for everybody."""
+    by_resource: dict[tuple[str, str], Claim] = {}
+    for claim in claims:
+        key = (claim.resource_type, claim.resource_id)
+        if key not in by_resource or claim.mode == "exclusive":
+            by_resource[key] = claim
+    return [by_resource[key] for key in sorted(by_resource)]
+
+
+def _refuse_if_held(tx: Transaction, wanted: Sequence[Claim]) -> None:
+    if not wanted:
+        return
+    if not tx.sqlite:
+        tx.execute(_LOCK_RESOURCES, {"keys": [_lock_key(claim) for claim in wanted]})
+    conflicts = [
+        and_(
+            _resources.c.resource_type == claim.resource_type,
+            _resources.c.resource_id == claim.resource_id,
+            true() if claim.mode == "exclusive" else _resources.c.mode == "exclusive",
+        )
+        for claim in wanted
+    ]
+    held = tx.execute(
+        select(_resources.c.resource_type, _resources.c.resource_id, operations.c.kind)
+        .join(operations, operations.c.id == _resources.c.operation_id)
+        .where(or_(false(), *conflicts))
+        .limit(1)
+    ).first()
+    if held is not None:
+        raise Busy(held.resource_type.capitalize(), held.resource_id, held.kind)
+
+
+_LOCK_RESOURCES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS BIGINT[])) AS key")
+
+
+def _lock_key(claim: Claim) -> int:
+    digest = hashlib.blake2b(f"{claim.resource_type}/{claim.resource_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
+
+
+def _owner_of(place: str) -> Any:
+    """SQL: the live session that owns the place; NULL for none and for work that anybody may do."""
+    if place == ANYWHERE:
+        return None
+    return (
+        select(place_owners.c.session_id)
+        .join(worker_sessions, worker_sessions.c.id == place_owners.c.session_id)
+        .where(place_owners.c.place == place, worker_sessions.c.ended_at.is_(None))
+        .scalar_subquery()
+    )
+
+
+def request_cancel(tx: Transaction, registry: Registry, operation_id: str) -> Answer:
+    """Ask a running operation to turn back at its next step or report of progress.
+
+    REFUSED: it has ended, is being undone already, or only goes forward."""
+    kinds = [operation.kind for operation in registry if operation.cancellable and not operation.forward_only]
+    statement = (
+        update(operations)
+        .where(operations.c.id == operation_id, operations.c.state == "running", operations.c.kind.in_(kinds))
+        .values(cancel_requested=True, not_before=_not_later(tx, operations.c.not_before), updated_at=tx.now)
+    )
+    return _answer(tx, operation_id, tx.execute(statement).rowcount)
+
+
+def hasten(tx: Transaction, operation_id: str) -> Answer:
+    """End the pause of an operation that waits to be tried again. REFUSED: it has ended."""
+    statement = (
+        update(operations)
+        .where(operations.c.id == operation_id, _live)
+        .values(not_before=_not_later(tx, operations.c.not_before))
+    )
+    return _answer(tx, operation_id, tx.execute(statement).rowcount)
+
+
+def _not_later(tx: Transaction, column: ColumnElement[int]) -> ColumnElement[int]:
+    """SQL: the column's time, now at the latest."""
+    return case((column > tx.now, tx.now), else_=column)
+
+
+def _answer(tx: Transaction, operation_id: str, changed: int) -> Answer:
+    if changed:
+        tx.wake(CLAIMABLE_TOPIC)
+        return Answer.DONE
+    return Answer.MISSING if get(tx, operation_id) is None else Answer.REFUSED
+
+
+# ---- reading
+
+
+def get(tx: Transaction, operation_id: str) -> OperationRow | None:
+    found = tx.execute(select(operations).where(operations.c.id == operation_id)).first()
+    return None if found is None else _row(found)
+
+
+def live_for(tx: Transaction, resource_type: str, resource_id: str) -> list[LiveOperation]:
+    """The live operations that hold the resource, the oldest first. One indexed statement."""
+    found = tx.execute(_LIVE_FOR, {"resource_type": resource_type, "resource_id": resource_id})
+    return [LiveOperation(**row._mapping) for row in found]
+
+
+_LIVE_FOR = (
+    select(
+        operations.c.id.label("operation_id"),
+        operations.c.kind,
+        operations.c.state,
+        operations.c.position,
+        _resources.c.mode,
+    )
+    .join(operations, operations.c.id == _resources.c.operation_id)
+    .where(
+        _resources.c.resource_type == bindparam("resource_type"),
+        _resources.c.resource_id == bindparam("resource_id"),
+    )
+    .order_by(operations.c.created_at, operations.c.id)
+)
+
+
+def list_operations(
+    tx: Transaction,
+    *,
+    live: bool | None = None,
+    kind: str | None = None,
+    subject_id: str | None = None,
+    project_id: str | None = None,
+    place: str | None = None,
+    limit: int = 1000,
+    after: OperationRow | None = None,
+) -> list[OperationRow]:
+    """The newest first; the next page starts `after` the last row of this one."""
+    wanted: Select[Any] = select(operations)
+    if live is not None:
+        wanted = wanted.where(_live if live else operations.c.finished_at.is_not(None))
+    for name, value in (("kind", kind), ("subject_id", subject_id), ("project_id", project_id), ("place", place)):
+        if value is not None:
+            wanted = wanted.where(operations.c[name] == value)
+    if after is not None:
+        older = operations.c.created_at < after.created_at
+        same = and_(operations.c.created_at == after.created_at, operations.c.id < after.id)
+        wanted = wanted.where(or_(older, same))
+    wanted = wanted.order_by(operations.c.created_at.desc(), operations.c.id.desc()).limit(limit)
+    return [_row(found) for found in tx.execute(wanted)]
+
+
+def purge(tx: Transaction, before: int) -> int:
+    """Forget operations that ended before this time; returns how many."""
+    return tx.execute(delete(operations).where(operations.c.finished_at < before)).rowcount
+
+
+# ---- the worker's loop
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """What the worker's loop must know to choose what to start next."""
+
+    id: str
+    kind: str
+    state: State
+    position: int
+    crashes: int
+
+
+def claimable(tx: Transaction, places: Collection[str], kinds: Collection[str]) -> bool:
+    """Is there anything that nobody has claimed and that `claim` would give? A read, so that idle polls write not."""
+    return tx.execute(select(operations.c.id).where(_free(tx, places, kinds)).limit(1)).first() is not None
+
+
+def claim(tx: Transaction, session_id: str, places: Collection[str], kinds: Collection[str], limit: int) -> int:
+    """Give up to `limit` unclaimed operations whose time has come to the session; the epoch of each grows."""
+    chosen = (
+        select(operations.c.id)
+        .where(_free(tx, places, kinds))
+        .order_by(operations.c.not_before)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(operations)
+        .where(operations.c.id.in_(chosen), operations.c.session_id.is_(None))
+        .values(session_id=session_id, epoch=operations.c.epoch + 1)
+    )
+    return tx.execute(statement).rowcount
+
+
+def _free(tx: Transaction, places: Collection[str], kinds: Collection[str]) -> ColumnElement[bool]:
+    return and_(
+        _live,
+        operations.c.session_id.is_(None),
+        operations.c.place.in_(places),
+        operations.c.not_before <= tx.now,
+        operations.c.kind.in_(kinds),
+    )
+
+
+def assigned(tx: Transaction, session_id: str, kinds: Collection[str], limit: int) -> list[Waiting]:
+    """What the session has claimed and may run now (what it is running included), the longest due first."""
+    found = tx.execute(
+        select(operations.c.id, operations.c.kind, operations.c.state, operations.c.position, operations.c.crashes)
+        .where(
+            operations.c.session_id == session_id,
+            _live,
+            operations.c.not_before <= tx.now,
+            operations.c.kind.in_(kinds),
+        )
+        .order_by(operations.c.not_before, operations.c.created_at)
+        .limit(limit)
+    )
+    return [Waiting(**row._mapping) for row in found]
+
+
+def due_at(tx: Transaction, session_id: str, places: Collection[str]) -> int | None:
+    """When the next operation that waits for its time may be run by this session (microseconds)."""
+    mine = or_(
+        operations.c.session_id == session_id,
+        and_(operations.c.session_id.is_(None), operations.c.place.in_(places)),
+    )
+    found: int | None = tx.execute(
+        select(func.min(operations.c.not_before)).where(_live, mine, operations.c.not_before > tx.now)
+    ).scalar_one()
+    return found
+
+
+# ---- the worker's changes, fenced
+
+
+def advance(
+    tx: Transaction, row: OperationRow, *, results: Mapping[str, Any], position: int, place: str, keep: bool
+) -> OperationRow | None:
+    """The steps up to `position` are done. keep: the session goes on itself; else whoever owns the place does."""
+    return _move(tx, row, keep, results=dict(results), position=position, place=place, progress=None)
+
+
+def begin_undo(
+    tx: Transaction, row: OperationRow, *, position: int, place: str, reason: str, keep: bool
+) -> OperationRow | None:
+    """The step failed for good (or the operation was cancelled): go back, that step first."""
+    return _move(tx, row, keep, state="undoing", error=reason, position=position, place=place, progress=None)
+
+
+def retreat(tx: Transaction, row: OperationRow, *, position: int, place: str, keep: bool) -> OperationRow | None:
+    """What stands after `position` is undone."""
+    return _move(tx, row, keep, position=position, place=place)
+
+
+def _move(tx: Transaction, row: OperationRow, keep: bool, **values: Any) -> OperationRow | None:
+    if not keep:
+        values |= {"session_id": _owner_of(values["place"]), "epoch": operations.c.epoch + 1}
+        tx.wake(CLAIMABLE_TOPIC)
+    clean = {"attempts": 0, "crashes": 0, "started": False, "last_error": None, "not_before": tx.now}
+    return _change(tx, row, **clean, **values)
+
+
+def finish(tx: Transaction, row: OperationRow, state: State, *, results: Mapping[str, Any]) -> OperationRow | None:
+    """The operation has ended ("done" or "undone"): it holds nothing any more."""
+    ended = _change(
+        tx,
+        row,
+        state=state,
+        results=dict(results),
+        session_id=None,
+        started=False,
+        last_error=None,
+        progress=100 if state == "done" else row.progress,
+        finished_at=tx.now,
+    )
+    if ended is not None:
+        tx.execute(delete(_resources).where(_resources.c.operation_id == row.id))
+        tx.wake(moved_topic(row.id))
+    return ended
+
+
+def defer(tx: Transaction, row: OperationRow, *, pause: int, reason: str, failed_try: bool) -> OperationRow | None:
+    """Run the step (or its undo) again after `pause` microseconds."""
+    return _change(
+        tx,
+        row,
+        not_before=tx.now + pause,
+        last_error=reason,
+        attempts=row.attempts + (1 if failed_try else 0),
+        started=False,
+    )
+
+
+def mark_started(tx: Transaction, row: OperationRow) -> OperationRow | None:
+    """Remember that the step is about to run, so that the next crash can be laid at its door."""
+    return _change(tx, row, started=True)
+
+
+def report_progress(tx: Transaction, row: OperationRow, percent: int) -> OperationRow | None:
+    return _change(tx, row, progress=percent)
+
+
+def _change(tx: Transaction, row: OperationRow, **values: Any) -> OperationRow | None:
+    statement = (
+        update(operations)
+        .where(
+            operations.c.id == row.id,
+            operations.c.session_id == row.session_id,
+            operations.c.epoch == row.epoch,
+            operations.c.state == row.state,
+            operations.c.position == row.position,
+        )
+        .values(updated_at=tx.now, **values)
+        .returning(operations)
+    )
+    found = tx.execute(statement).first()
+    return None if found is None else _row(found)
+
+
+def _row(found: Row[Any]) -> OperationRow:
+    return OperationRow(**found._mapping)
