@@ -1,0 +1,22 @@
+"""The operations of block storage, one file each; `OPERATIONS` is what a worker knows."""
+
+from typing import Any
+
+from pumice.block.operations.connect_attachment import CONNECT_ATTACHMENT
+from pumice.block.operations.create_snapshot import CREATE_SNAPSHOT
+from pumice.block.operations.create_volume import CREATE_VOLUME
+from pumice.block.operations.delete_snapshot import DELETE_SNAPSHOT
+from pumice.block.operations.delete_volume import DELETE_VOLUME
+from pumice.block.operations.disconnect_attachment import DISCONNECT_ATTACHMENT
+from pumice.block.operations.extend_volume import EXTEND_VOLUME
+from pumice.operations.model import Operation
+
+OPERATIONS: tuple[Operation[Any], ...] = (
+    CREATE_VOLUME,
+    DELETE_VOLUME,
+    EXTEND_VOLUME,
+    CREATE_SNAPSHOT,
+    DELETE_SNAPSHOT,
+    CONNECT_ATTACHMENT,
+    DISCONNECT_ATTACHMENT,
+)

@@ -1,6 +1,6 @@
 """Compute: flavors, servers, block device mappings, instance actions, hosts."""
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Integer, String, Table, Text
+from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Integer, String, Table, Text
 
 from pumice.db.schema.base import Json, Uuid, live_index, metadata, name_column, one_of, time, uuid_key
 
@@ -137,7 +137,6 @@ instance_actions = Table(
     Column("message", Text, comment="NULL while it went well; one sentence for the user"),
     time("start_time", nullable=False),
     time("updated_at"),
-    Column("sequence", BigInteger, nullable=False),
     live_index("ix_instance_actions_server", "server_id", "start_time", where="1 = 1"),
     live_index("ix_instance_actions_request", "server_id", "request_id", where="1 = 1"),
 )

@@ -1,0 +1,186 @@
+"""Attachments: the record of who has a volume, with an owner and an end.
+
+    reserve --> (export, plug) record_connected --> record_attached --> record_released
+       |                                                                     ^
+       +------------------- any failure, undone ----------------------------+      (record_*: `block.attachment_facts`)
+
+Two kinds of callers. Compute (`compute.volume_attachments`) reserves, and its operations record what they observed.
+An outside caller (Nova, CSI, bare metal) uses the attachments API: `reserve`, `connect`, `complete`, `disconnect` here.
+Whatever a detach needs (host, connection info) is in the row before the attachment is seen as attaching.
+"""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from pumice.block import queries
+from pumice.block.attachment_facts import record_attached, record_released
+from pumice.block.facts import refresh_volume
+from pumice.block.guards import guard
+from pumice.block.model import Attachment, Volume
+from pumice.block.notifications import notify_volume
+from pumice.block.operations.connect_attachment import CONNECT_ATTACHMENT, ConnectAttachment
+from pumice.block.operations.disconnect_attachment import DISCONNECT_ATTACHMENT, DisconnectAttachment
+from pumice.block.volumes import get as get_volume
+from pumice.block.volumes import may_see
+from pumice.caller import Caller, new_id
+from pumice.db.engine import Transaction
+from pumice.db.schema import attachments
+from pumice.errors import BadRequest, Conflict, InvalidField, NotFound, WrongState
+from pumice.operations.model import OperationRow, exclusive
+from pumice.operations.store import enqueue
+
+
+def reserve(
+    tx: Transaction,
+    caller: Caller,
+    volume_id: str,
+    *,
+    server_id: str | None,
+    origin: str,
+    mode: str | None = None,
+    device: str | None = None,
+    attachment_id: str | None = None,
+    replacing: bool = False,
+) -> Attachment:
+    """Take the volume for a server (or, server_id None, for a host). One transaction with whatever else it is for.
+
+    origin: "compute", "os-attach" or "external". mode: "rw" (default unless the volume is read-only) or "ro".
+    replacing: a second attachment to the same server takes over from the first (only services may ask that).
+    Raises NotFound, WrongState (409) with what is and what is needed, Conflict when it is attached there already.
+    """
+    volume = get_volume(tx, caller, volume_id).volume
+    replaced = _live_for_server(tx, volume_id, server_id) if server_id is not None else None
+    if replaced is not None and not replacing:
+        raise Conflict(f"Volume {volume_id} is attached to server {server_id} already (attachment {replaced}).")
+    guard(tx, "volume", volume_id, "attach again" if volume.multiattach or replaced else "attach")
+    identifier = attachment_id or new_id()
+    row: dict[str, Any] = {
+        "id": identifier,
+        "volume_id": volume_id,
+        "project_id": volume.project_id,
+        "user_id": caller.user_id,
+        "server_id": server_id,
+        "device": device,
+        "mode": _mode(volume, mode),
+        "origin": origin,
+        "replaces": replaced,
+        "shared": volume.multiattach,
+        "stage": "reserved",
+        "attach_status": "reserved",
+        "created_at": tx.now,
+        "updated_at": tx.now,
+    }
+    try:
+        tx.execute(attachments.insert(), row)
+    except IntegrityError as error:
+        raise Conflict(f"Volume {volume_id} is being attached by another request.") from error
+    refresh_volume(tx, volume_id)
+    notify_volume(tx, volume_id, "attach.start", caller)
+    return known(tx, identifier)
+
+
+def get(tx: Transaction, caller: Caller, attachment_id: str) -> Attachment:
+    """An attachment that the caller may see. Raises NotFound."""
+    found = queries.attachment(tx, attachment_id)
+    if found is None or not may_see(caller, found.project_id):
+        raise NotFound.of("Volume attachment", attachment_id)
+    return found
+
+
+def known(tx: Transaction, attachment_id: str) -> Attachment:
+    """An attachment that is there, whoever asks. Raises NotFound."""
+    found = queries.attachment(tx, attachment_id)
+    if found is None:
+        raise NotFound.of("Volume attachment", attachment_id)
+    return found
+
+
+def connect(
+    tx: Transaction, caller: Caller, attachment_id: str, connector: dict[str, Any]
+) -> tuple[Attachment, OperationRow | None]:
+    """Export the volume to the connector's host: an operation to wait for; None when this very connector is connected.
+
+    Raises InvalidField (the connector names no host), WrongState, NotFound, Busy."""
+    attachment = get(tx, caller, attachment_id)
+    host = connector.get("host")
+    if not isinstance(host, str) or not host:
+        raise InvalidField("connector.host", host, "the name of the host that connects is needed")
+    if attachment.stage == "connected" and attachment.connector == connector:
+        return attachment, None
+    guard(tx, "attachment", attachment_id, "connect")
+    volume = _placed(tx, attachment.volume_id)
+    arguments = ConnectAttachment(
+        attachment_id=attachment_id,
+        volume_id=volume.id,
+        backend=str(volume.backend),
+        connector=connector,
+        read_only=attachment.mode == "ro",
+    )
+    claims = (exclusive("attachment", attachment_id),)
+    return attachment, enqueue(
+        tx, CONNECT_ATTACHMENT, arguments, subject_id=attachment_id, claims=claims, caller=caller
+    )
+
+
+def complete(tx: Transaction, caller: Caller, attachment_id: str) -> None:
+    """The outside caller says that its guest has the disk. Asked twice it is done.
+
+    A shelved server's attachment has no connector and is completed all the same. Raises WrongState, NotFound."""
+    attachment = get(tx, caller, attachment_id)
+    if attachment.stage == "attached":
+        return
+    if attachment.attach_status not in ("reserved", "attaching"):
+        raise WrongState(
+            "Volume attachment", attachment_id, "complete", attachment.attach_status, ("reserved", "attaching")
+        )
+    record_attached(tx, attachment_id, caller)
+
+
+def disconnect(tx: Transaction, caller: Caller, attachment_id: str) -> OperationRow | None:
+    """Take the export away and release the attachment: an operation to wait for, None when nothing was exported.
+
+    Raises Conflict when compute holds it and the caller is not a service, NotFound, Busy."""
+    attachment = get(tx, caller, attachment_id)
+    if attachment.origin != "external" and not caller.has_service_token:
+        raise Conflict(
+            f"Attachment {attachment_id} is held by server {attachment.server_id}; detach the volume from the server."
+        )
+    guard(tx, "attachment", attachment_id, "disconnect")
+    notify_volume(tx, attachment.volume_id, "detach.start", caller)
+    if attachment.host is None:
+        record_released(tx, attachment_id, caller)
+        refresh_volume(tx, attachment.volume_id)
+        return None
+    volume = _placed(tx, attachment.volume_id)
+    arguments = DisconnectAttachment(
+        attachment_id=attachment_id, volume_id=attachment.volume_id, backend=str(volume.backend)
+    )
+    claims = (exclusive("attachment", attachment_id),)
+    return enqueue(tx, DISCONNECT_ATTACHMENT, arguments, subject_id=attachment_id, claims=claims, caller=caller)
+
+
+def _live_for_server(tx: Transaction, volume_id: str, server_id: str) -> str | None:
+    statement = select(attachments.c.id).where(
+        attachments.c.volume_id == volume_id,
+        attachments.c.server_id == server_id,
+        attachments.c.deleted_at.is_(None),
+        attachments.c.replaces.is_(None),
+    )
+    return tx.execute(statement).scalar_one_or_none()
+
+
+def _mode(volume: Volume, asked: str | None) -> str:
+    if asked not in (None, "rw", "ro"):
+        raise InvalidField("mode", asked, "'rw' or 'ro'")
+    if volume.read_only and asked == "rw":
+        raise BadRequest(f"Volume {volume.id} is read-only; attach it with mode 'ro'.")
+    return asked or ("ro" if volume.read_only else "rw")
+
+
+def _placed(tx: Transaction, volume_id: str) -> Volume:
+    volume = queries.volume(tx, volume_id)
+    if volume is None or volume.backend is None:
+        raise NotFound.of("Volume", volume_id)
+    return volume

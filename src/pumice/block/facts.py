@@ -1,0 +1,129 @@
+"""Reads the facts of a volume, snapshot or attachment and rewrites its derived columns.
+
+Called at the end of every transaction that changed one of the facts: by the domain's functions, and by each
+operation's `settle`. The only writer of `status`, `attach_status` and `migration_status`.
+"""
+
+from sqlalchemy import and_, bindparam, select, update
+
+from pumice.block.status import (
+    AttachmentFacts,
+    LiveOperation,
+    Marks,
+    VolumeFacts,
+    VolumeStatus,
+    attachment_status,
+    snapshot_status,
+    volume_status,
+)
+from pumice.db.engine import Transaction
+from pumice.db.schema import attachments, marks, operation_resources, operations, snapshots, volume_holds, volumes
+
+_VOLUME = select(volumes.c.life, volumes.c.status, volumes.c.attach_status, volumes.c.migration_status).where(
+    volumes.c.id == bindparam("id")
+)
+_OPERATIONS = (
+    select(operations.c.kind, operation_resources.c.mode)
+    .join(operations, operations.c.id == operation_resources.c.operation_id)
+    .where(
+        operation_resources.c.resource_type == bindparam("resource_type"),
+        operation_resources.c.resource_id == bindparam("id"),
+    )
+    .order_by(operation_resources.c.mode)
+)
+_ATTACHMENTS = (
+    select(attachments.c.id, attachments.c.stage, attachments.c.failure, attachments.c.attach_status, operations.c.kind)
+    .outerjoin(
+        operation_resources,
+        and_(
+            operation_resources.c.resource_id == attachments.c.id,
+            operation_resources.c.resource_type == "attachment",
+        ),
+    )
+    .outerjoin(operations, operations.c.id == operation_resources.c.operation_id)
+    .where(attachments.c.volume_id == bindparam("id"), attachments.c.deleted_at.is_(None))
+)
+_HOLDS = select(volume_holds.c.kind).where(volume_holds.c.volume_id == bindparam("id"))
+_MARKS = select(marks.c.field, marks.c.word).where(
+    marks.c.resource_type == bindparam("resource_type"), marks.c.resource_id == bindparam("id")
+)
+_WRITE_VOLUME = (
+    update(volumes)
+    .where(volumes.c.id == bindparam("key"))
+    .values(
+        status=bindparam("status"),
+        attach_status=bindparam("attach_status"),
+        migration_status=bindparam("migration_status"),
+        updated_at=bindparam("now"),
+    )
+)
+_WRITE_ATTACHMENT = (
+    update(attachments)
+    .where(attachments.c.id == bindparam("key"))
+    .values(attach_status=bindparam("attach_status"), updated_at=bindparam("now"))
+)
+_SNAPSHOT = select(snapshots.c.life, snapshots.c.status).where(snapshots.c.id == bindparam("id"))
+_WRITE_SNAPSHOT = (
+    update(snapshots)
+    .where(snapshots.c.id == bindparam("key"))
+    .values(status=bindparam("status"), updated_at=bindparam("now"))
+)
+
+
+def live_operations(tx: Transaction, resource_type: str, resource_id: str) -> tuple[LiveOperation, ...]:
+    """The operations that hold the resource now, exclusive ones first."""
+    rows = tx.execute(_OPERATIONS, {"resource_type": resource_type, "id": resource_id})
+    return tuple(LiveOperation(kind, mode) for kind, mode in rows)
+
+
+def read_marks(tx: Transaction, resource_type: str, resource_id: str) -> Marks:
+    """The operator's marks on the resource."""
+    return Marks(**dict(tx.execute(_MARKS, {"resource_type": resource_type, "id": resource_id}).tuples()))
+
+
+def refresh_volume(tx: Transaction, volume_id: str) -> str | None:
+    """Rewrite the derived columns of a volume and of its live attachments; the status, or None when there is no row."""
+    row = tx.execute(_VOLUME, {"id": volume_id}).one_or_none()
+    if row is None:
+        return None
+    attached = []
+    for attachment_id, stage, failure, cached, kind in tx.execute(_ATTACHMENTS, {"id": volume_id}):
+        operation = LiveOperation(kind, "exclusive") if kind is not None else None
+        facts = AttachmentFacts(stage, failure is not None, operation)
+        attached.append(facts)
+        word = attachment_status(facts)
+        if word != cached:
+            tx.execute(_WRITE_ATTACHMENT, {"key": attachment_id, "attach_status": word, "now": tx.now})
+    derived = volume_status(
+        VolumeFacts(
+            life=row.life,
+            operations=live_operations(tx, "volume", volume_id),
+            attachments=tuple(attached),
+            holds=frozenset(tx.execute(_HOLDS, {"id": volume_id}).scalars()),
+            marks=read_marks(tx, "volume", volume_id),
+        )
+    )
+    if derived != VolumeStatus(row.status, row.attach_status, row.migration_status):
+        tx.execute(
+            _WRITE_VOLUME,
+            {
+                "key": volume_id,
+                "status": derived.status,
+                "attach_status": derived.attach_status,
+                "migration_status": derived.migration_status,
+                "now": tx.now,
+            },
+        )
+    return derived.status
+
+
+def refresh_snapshot(tx: Transaction, snapshot_id: str) -> str | None:
+    """Rewrite the derived column of a snapshot; the status, or None when there is no row."""
+    row = tx.execute(_SNAPSHOT, {"id": snapshot_id}).one_or_none()
+    if row is None:
+        return None
+    mark = read_marks(tx, "snapshot", snapshot_id).status
+    word = snapshot_status(row.life, live_operations(tx, "snapshot", snapshot_id), mark)
+    if word != row.status:
+        tx.execute(_WRITE_SNAPSHOT, {"key": snapshot_id, "status": word, "now": tx.now})
+    return word

@@ -1,0 +1,47 @@
+"""Conditional changes of state: one statement, three answers (done, refused with what is, missing).
+
+    guard(tx, "volume", volume_id, "delete")      or raises WrongState / NotFound
+
+The UPDATE locks the row, so that on PostgreSQL whatever follows in the transaction (claims, refresh) is serialised per
+resource; on SQLite the write lock does.
+"""
+
+from sqlalchemy import Table, bindparam, select, update
+
+from pumice.block.transitions import Resource, transition
+from pumice.db.engine import Transaction
+from pumice.db.schema import attachments, snapshots, volumes
+from pumice.errors import NotFound, WrongState
+
+_TABLES: dict[Resource, tuple[Table, str]] = {
+    "volume": (volumes, "status"),
+    "snapshot": (snapshots, "status"),
+    "attachment": (attachments, "attach_status"),
+}
+_LOCK = {
+    resource: update(table)
+    .where(
+        table.c.id == bindparam("key"),
+        table.c.deleted_at.is_(None),
+        table.c[status].in_(bindparam("allowed", expanding=True)),
+    )
+    .values(updated_at=bindparam("now"))
+    for resource, (table, status) in _TABLES.items()
+}
+_FOUND = {
+    resource: select(table.c[status]).where(table.c.id == bindparam("key"), table.c.deleted_at.is_(None))
+    for resource, (table, status) in _TABLES.items()
+}
+
+
+def guard(tx: Transaction, resource: Resource, resource_id: str, action: str) -> None:
+    """Lock the row if its status allows the action. Raises WrongState (409; `as_bad_request` for the older calls)
+    with what is and what is needed, or NotFound."""
+    allowed = transition(resource, action).allowed
+    changed = tx.execute(_LOCK[resource], {"key": resource_id, "allowed": list(allowed), "now": tx.now}).rowcount
+    if changed:
+        return
+    found = tx.execute(_FOUND[resource], {"key": resource_id}).scalar_one_or_none()
+    if found is None:
+        raise NotFound.of(resource.capitalize(), resource_id)
+    raise WrongState(resource.capitalize(), resource_id, action, found, allowed)

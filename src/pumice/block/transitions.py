@@ -1,0 +1,272 @@
+"""The one table of what may be done to a volume, snapshot or attachment, from which state, and what is seen meanwhile.
+
+    volume      creating --> available <--> reserved/attaching --> in-use --> detaching --> available
+                   |             |  ^--- extending, uploading, retyping, ... ---^
+                   v             v
+                 error        deleting --> (deleted)
+
+    snapshot    creating --> available --> deleting --> (deleted)          creating --> error --> deleting
+    attachment  reserved --> attaching --> attached --> detaching --> (detached)
+
+Guards, error messages, the words shown while an operation runs (`block.status`) and the property tests come from here.
+No status word is written anywhere else.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Resource = Literal["volume", "snapshot", "attachment"]
+
+ERRORS = (
+    "error",
+    "error_deleting",
+    "error_restoring",
+    "error_extending",
+    "error_managing",
+    "error_backing-up",
+)
+"""Statuses that say that something went wrong; a volume in any of them may be deleted."""
+
+VOLUME_WORDS = (
+    "creating",
+    "available",
+    "reserved",
+    "attaching",
+    "detaching",
+    "in-use",
+    "maintenance",
+    "deleting",
+    "awaiting-transfer",
+    "error",
+    "error_deleting",
+    "backing-up",
+    "restoring-backup",
+    "error_backing-up",
+    "error_restoring",
+    "error_extending",
+    "error_managing",
+    "managing",
+    "downloading",
+    "uploading",
+    "retyping",
+    "extending",
+)
+"""Every status a volume can be shown in (Block Storage API, "Volume statuses")."""
+
+SNAPSHOT_WORDS = (
+    "creating",
+    "available",
+    "backing-up",
+    "deleting",
+    "error",
+    "deleted",
+    "unmanaging",
+    "restoring",
+    "error_deleting",
+    "error_unmanaging",
+)
+ATTACH_WORDS = (
+    "attached",
+    "attaching",
+    "detached",
+    "reserved",
+    "error_attaching",
+    "error_detaching",
+    "detaching",
+    "deleted",
+)
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
+    """One action on one kind of resource."""
+
+    resource: Resource
+    action: str
+    """The word in error messages: "Volume X is in-use; delete needs available, error"."""
+    allowed: tuple[str, ...]
+    """Statuses from which it may start; () for "it is being made"."""
+    operation: str | None = None
+    """The kind of operation that does it; None: it is done within the request."""
+    running: str | None = None
+    """What is shown while it runs; None: the status does not change."""
+    done: str
+    undone: str
+    """What is shown when it could not be done and everything was undone ("same": as before)."""
+
+
+TRANSITIONS = (
+    Transition(
+        resource="volume",
+        action="create",
+        allowed=(),
+        operation="volume.create",
+        running="creating",
+        done="available",
+        undone="error",
+    ),
+    Transition(
+        resource="volume",
+        action="delete",
+        allowed=("available", *ERRORS),
+        operation="volume.delete",
+        running="deleting",
+        done="deleted",
+        undone="same",
+    ),
+    Transition(
+        resource="volume",
+        action="extend",
+        allowed=("available",),
+        operation="volume.extend",
+        running="extending",
+        done="available",
+        undone="same",
+    ),
+    Transition(
+        resource="volume",
+        action="extend in use",
+        allowed=("available", "in-use"),
+        operation="volume.extend",
+        running="extending",
+        done="in-use",
+        undone="same",
+    ),
+    Transition(
+        resource="volume",
+        action="snapshot",
+        allowed=("available", "in-use"),
+        operation="snapshot.create",
+        running=None,
+        done="same",
+        undone="same",
+    ),
+    Transition(
+        resource="volume",
+        action="clone",
+        allowed=("available", "in-use"),
+        operation="volume.create",
+        running=None,
+        done="same",
+        undone="same",
+    ),
+    Transition(
+        resource="volume",
+        action="attach",
+        allowed=("available",),
+        running="reserved",
+        done="in-use",
+        undone="available",
+    ),
+    Transition(
+        resource="volume",
+        action="attach again",
+        allowed=("available", "in-use", "reserved", "attaching"),
+        running="reserved",
+        done="in-use",
+        undone="in-use",
+    ),
+    Transition(
+        resource="volume",
+        action="reserve",
+        allowed=("available",),
+        running="attaching",
+        done="in-use",
+        undone="available",
+    ),
+    Transition(
+        resource="volume",
+        action="begin detaching",
+        allowed=("in-use",),
+        running="detaching",
+        done="available",
+        undone="in-use",
+    ),
+    Transition(
+        resource="volume",
+        action="update",
+        allowed=tuple(word for word in VOLUME_WORDS if word != "deleting"),
+        done="same",
+        undone="same",
+    ),
+    Transition(
+        resource="snapshot",
+        action="create",
+        allowed=(),
+        operation="snapshot.create",
+        running="creating",
+        done="available",
+        undone="error",
+    ),
+    Transition(
+        resource="snapshot",
+        action="delete",
+        allowed=("available", "error", "error_deleting"),
+        operation="snapshot.delete",
+        running="deleting",
+        done="deleted",
+        undone="same",
+    ),
+    Transition(
+        resource="snapshot",
+        action="clone",
+        allowed=("available",),
+        operation="volume.create",
+        running=None,
+        done="same",
+        undone="same",
+    ),
+    Transition(
+        resource="attachment",
+        action="connect",
+        allowed=("reserved", "error_attaching", "attaching"),
+        operation="attachment.connect",
+        running="attaching",
+        done="attaching",
+        undone="error_attaching",
+    ),
+    Transition(
+        resource="attachment",
+        action="disconnect",
+        allowed=("reserved", "attaching", "attached", "error_attaching", "error_detaching"),
+        operation="attachment.disconnect",
+        running="detaching",
+        done="detached",
+        undone="same",
+    ),
+    Transition(
+        resource="attachment",
+        action="attach to a server",
+        allowed=("reserved",),
+        operation="server.attach_volume",
+        running="attaching",
+        done="attached",
+        undone="detached",
+    ),
+    Transition(
+        resource="attachment",
+        action="detach from a server",
+        allowed=("attached", "attaching", "reserved"),
+        operation="server.detach_volume",
+        running="detaching",
+        done="detached",
+        undone="attached",
+    ),
+)
+
+_BY_ACTION = {(entry.resource, entry.action): entry for entry in TRANSITIONS}
+_RUNNING = {
+    (entry.resource, entry.operation): entry.running
+    for entry in TRANSITIONS
+    if entry.operation is not None and entry.running is not None
+}
+
+
+def transition(resource: Resource, action: str) -> Transition:
+    """The table's entry. KeyError: a fault of the program."""
+    return _BY_ACTION[resource, action]
+
+
+def running_word(resource: Resource, operation_kind: str) -> str | None:
+    """What a resource that this operation holds exclusively is shown as."""
+    return _RUNNING.get((resource, operation_kind))
