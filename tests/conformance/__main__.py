@@ -1,0 +1,103 @@
+"""Start a fresh Pumice, run the chosen Tempest tests against it, and print what passed. Status 0: all did.
+
+    make conformance
+    .venv/bin/python -m tests.conformance [--only REGEX] [--workers N] [--output DIRECTORY]
+
+In the output directory (.cache/conformance): tempest.log has every request and response, pumice's log is beside it.
+"""
+
+import argparse
+import re
+import secrets
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import httpx
+
+from tests.conformance.cloud import Cloud
+from tests.conformance.configuration import write_configuration
+from tests.conformance.results import Result, Tempest
+from tests.support.ports import free_port
+from tests.support.processes import Process, Processes
+from tests.support.waiting import wait_until
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+def listed(name: str) -> list[str]:
+    """The test ids of one of the list files."""
+    lines = (line.split("#")[0].strip() for line in (HERE / name).read_text().splitlines())
+    return [line for line in lines if line]
+
+
+def start_pumice(processes: Processes, state: Path, password: str) -> str:
+    """Start Pumice on new state and return its base URL once it answers."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    process = processes.start(
+        "pumice", "serve", "--state", state, "--bind", address, environment={"PUMICE_ADMIN_PASSWORD": password}
+    )
+    wait_until(lambda: healthy(process, f"http://{address}/healthz"), 30, "Pumice answers")
+    return f"http://{address}"
+
+
+def healthy(process: Process, url: str) -> bool:
+    if not process.running:
+        raise AssertionError(f"Pumice ended:\n{process.output}")
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def report(results: list[Result], missing: list[str], allowed: list[str]) -> bool:
+    """Print the table, the failures and the skips; True when nothing is wrong."""
+    modules: dict[str, Counter[str]] = {}
+    for result in results:
+        modules.setdefault(result.test.rsplit(".", 2)[0], Counter())[result.state] += 1
+    width = max((len(name) for name in modules), default=6)
+    print(f"{'module':<{width}} passed failed skipped")
+    for name, counts in sorted(modules.items()):
+        print(f"{name:<{width}} {counts['passed']:>6} {counts['failed']:>6} {counts['skipped']:>7}")
+    wrong = [
+        result
+        for result in results
+        if result.state == "failed" or (result.state == "skipped" and result.test not in allowed)
+    ]
+    for result in wrong:
+        print(f"{result.state}: {result.test}\n    {result.reason}")
+    for test in missing:
+        print(f"listed, but Tempest has no such test: {test}")
+    total = Counter(result.state for result in results)
+    print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
+    return bool(results) and not wrong and not missing
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
+    parser.add_argument("--only", default="", metavar="REGEX", help="of the chosen tests, only those that match")
+    parser.add_argument("--workers", type=int, default=2, help="tests that run at the same time")
+    parser.add_argument("--output", type=Path, default=ROOT / ".cache" / "conformance")
+    options = parser.parse_args()
+    output = options.output.absolute()
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    chosen = [test for test in listed("tests.txt") if re.search(options.only, test)]
+    password = secrets.token_urlsafe(16)
+    with tempfile.TemporaryDirectory(prefix="pumice-conformance-") as state, Processes(output) as processes:
+        url = start_pumice(processes, Path(state), password)
+        write_configuration(Cloud(f"{url}/identity/v3", password), password, output)
+        tempest = Tempest(ROOT / ".venv-conformance", output)
+        tempest.prepare()
+        known = tempest.full_ids()
+        results = tempest.run([known[test] for test in chosen if test in known], options.workers)
+    missing = [test for test in chosen if test not in known]
+    return 0 if report(results, missing, listed("upstream_skips.txt")) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
