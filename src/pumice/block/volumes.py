@@ -77,7 +77,8 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
     )
     chosen = scheduling.choose(tx, wish)
     volume_id = new_id()
-    placed = not isinstance(chosen, scheduling.NoPool)
+    pool = None if isinstance(chosen, scheduling.NoPool) else chosen
+    refusal = chosen.sentence if isinstance(chosen, scheduling.NoPool) else None
     row: dict[str, Any] = {
         "id": volume_id,
         "project_id": project_id,
@@ -87,8 +88,8 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
         "size": size,
         "volume_type_id": kind.id,
         "availability_zone": zone or "nova",
-        "backend": chosen.backend if placed else None,
-        "pool": chosen.name if placed else None,
+        "backend": pool.backend if pool else None,
+        "pool": pool.name if pool else None,
         "metadata": wanted.metadata,
         "image_metadata": origin.image_metadata,
         "bootable": origin.bootable,
@@ -98,19 +99,19 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
         "source_volume_id": wanted.source.volume_id,
         "image_id": wanted.source.image_id,
         "consumes_quota": True,
-        "life": "making" if placed else "broken",
-        "broken_reason": None if placed else chosen.sentence,
-        "status": "creating" if placed else "error",
+        "life": "making" if pool else "broken",
+        "broken_reason": refusal,
+        "status": "creating" if pool else "error",
         "attach_status": "detached",
         "created_at": tx.now,
         "updated_at": tx.now,
     }
     tx.execute(volumes.insert(), row)
     notify_volume(tx, volume_id, "create.start", caller)
-    if placed:
+    if pool is not None:
         arguments = CreateVolume(
             volume_id=volume_id,
-            backend=chosen.backend,
+            backend=pool.backend,
             size=size,
             snapshot_id=wanted.source.snapshot_id,
             source_volume_id=wanted.source.volume_id,
@@ -118,7 +119,7 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
         )
         claims = (exclusive("volume", volume_id), *origin.claims)
         enqueue(tx, CREATE_VOLUME, arguments, subject_id=volume_id, claims=claims, caller=caller)
-    else:
+    if refusal is not None:
         messages.record(
             tx,
             project_id=project_id,
@@ -126,7 +127,7 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
             resource_type="volume",
             resource_id=volume_id,
             action="schedule allocate volume",
-            sentence=chosen.sentence,
+            sentence=refusal,
             detail_id=messages.NO_BACKEND_AVAILABLE,
         )
     return shown(tx, volume_id)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, Unpack
 
 import msgspec
 from sqlalchemy import CursorResult, Engine, Executable, create_engine, event, text
@@ -41,6 +41,9 @@ _SERIALIZATION = "40001"
 class DatabaseUnavailable(Unavailable):
     """The database cannot be reached; try again shortly."""
 
+    before_commit = False
+    """True: certainly nothing of the transaction was kept. False: its commit may have succeeded."""
+
 
 class Transaction:
     """What domain functions get: execute statements, know the time, wake others after the commit."""
@@ -57,7 +60,7 @@ class Transaction:
 
     def execute(
         self, statement: Executable, parameters: dict[str, Any] | Sequence[dict[str, Any]] | None = None
-    ) -> CursorResult[Any]:
+    ) -> CursorResult[Unpack[tuple[Any, ...]]]:
         return self.connection.execute(statement, parameters)
 
     def wake(self, topic: str) -> None:
@@ -128,14 +131,19 @@ class Database:
             self.bus.send(tx._topics)
 
     def _transaction(self) -> Generator[Transaction, None, Transaction]:
+        committing = False
         try:
             with self._writer.begin() as connection:
                 tx = Transaction(connection, self.clock.now(), self.sqlite)
                 yield tx
                 if not self.sqlite and tx._topics:
                     connection.execute(_NOTIFY, {"topics": "\n".join(tx._topics)})
+                committing = True
         except (OperationalError, InterfaceError) as error:
-            raise _translate(error) from error
+            translated = _translate(error)
+            if isinstance(translated, DatabaseUnavailable):
+                translated.before_commit = not committing
+            raise translated from error
         return tx
 
     @contextmanager
@@ -155,22 +163,38 @@ class Database:
         """Run `function(tx, *args, **kwargs)` as one write transaction in the writer's thread.
 
         On PostgreSQL a deadlock victim is run again (the function has no effect but its rows)."""
-        return await asyncio.wrap_future(self.write_threads.submit(self._run_write, function, args, kwargs))
+        return await asyncio.wrap_future(self.write_threads.submit(self.run_write, function, *args, **kwargs))
 
     async def call_read(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run `function(tx, *args, **kwargs)` with a reader's transaction in a reader's thread."""
-        future: Future[T] = self.read_threads.submit(self._run_read, function, args, kwargs)
+        future: Future[T] = self.read_threads.submit(self.run_read, function, *args, **kwargs)
         return await asyncio.wrap_future(future)
 
-    def _run_read(self, function: Callable[..., T], args: Any, kwargs: Any) -> T:
-        with self.read() as tx:
-            return function(tx, *args, **kwargs)
+    def run_read(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`call_read` for callers that have a thread of their own. Asks again once when a connection proves dead."""
+        for attempt in range(2):
+            try:
+                with self.read() as tx:
+                    return function(tx, *args, **kwargs)
+            except DatabaseUnavailable:
+                if attempt:
+                    raise
+        raise AssertionError("unreachable")
 
-    def _run_write(self, function: Callable[..., T], args: Any, kwargs: Any) -> T:
+    def run_write(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`call_write` for callers that have a thread of their own: one transaction.
+
+        Runs the function again when PostgreSQL chose it as the victim of a deadlock, and once when the connection
+        proved dead before the commit (a restarted server leaves dead connections in the pool)."""
+        reconnected = False
         for attempt in range(4):
             try:
                 with self.write() as tx:
                     return function(tx, *args, **kwargs)
+            except DatabaseUnavailable as error:
+                if reconnected or self.sqlite or not error.before_commit:
+                    raise
+                reconnected = True
             except DBAPIError as error:
                 if attempt == 3 or _sqlstate(error) not in (_DEADLOCK, _SERIALIZATION):
                     raise
