@@ -7,7 +7,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -89,10 +89,10 @@ def base_id(full: str) -> str:
     return re.sub(r"\[[^\]]*\]$", "", full)
 
 
-def judge(chosen: Sequence[str], decoded: Sequence[dict[str, object]]) -> list[Result]:
+def judge(chosen: Sequence[str], decoded: Sequence[Mapping[str, object]]) -> list[Result]:
     """Each chosen test with its state. A class that could not be set up, or was skipped, counts for all its tests."""
-    own: dict[str, dict[str, object]] = {}
-    classes: dict[str, dict[str, object]] = {}
+    own: dict[str, Mapping[str, object]] = {}
+    classes: dict[str, Mapping[str, object]] = {}
     for one in decoded:
         name = str(one["id"])
         if set_up := re.match(r"setUpClass \((.+?)\)", name):
