@@ -20,7 +20,7 @@ LONGER_FILES: dict[str, str] = {}
 """Python files that may be longer than MOST_LINES, each with the reason."""
 
 MACHINE = {
-    "a path of one machine": r"(?<![\w.])/(?:wor" + r"k|roo" + r"t|home/\w+)/",
+    "a path of one machine": r"(?<![\w.}])(?<!\w\")/(?:wor" + r"k|roo" + r"t|home/\w+)/",
     "a folder beside the repository": r"\.\./sha" + r"red",
     "a package registry's host": r"\b(?:pypi\.or"
     + r"g|pythonhosted\.or"
@@ -72,6 +72,7 @@ def test_no_file_names(what: str) -> None:
     ("what", "sample"),
     [
         ("a path of one machine", "see /wor" + "k/main/x"),
+        ("a path of one machine", 'path="/roo' + 't/x"'),
         ("a folder beside the repository", "read ../sha" + "red/design.md"),
         ("a package registry's host", "https://pypi.or" + "g/simple"),
         ("a private key", "-----BEGIN RSA PRIVATE KE" + "Y-----"),
