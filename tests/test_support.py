@@ -149,7 +149,7 @@ def test_a_skip_is_a_failure(tmp_path: Path, workers: str) -> None:
     command = [sys.executable, "-m", "pytest", "-c", str(root / "pyproject.toml"), *options, str(tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0, done.stdout + done.stderr
-    assert done.stdout.count("\nA skip is a failure") == 4
+    assert "A skip is a failure" in done.stdout
     closing_line = done.stdout.splitlines()[-1]
     assert "2 failed, 1 passed, 2 errors" in closing_line
 
