@@ -25,16 +25,22 @@ images = Table(
     Column("hash_value", String(128)),
     Column("properties", Json, nullable=False),
     Column("tags", Json, nullable=False),
+    Column("upload_id", Uuid, comment="the upload that is writing the data; its file carries a flock while it lives"),
     time("created_at", nullable=False),
     time("updated_at", nullable=False),
     time("deleted_at"),
-    one_of("status", "status", "queued", "saving", "active", "killed", "deactivated", "deleted"),
+    one_of("status", "status", "queued", "saving", "active", "deactivated", "deleted"),
     one_of("visibility", "visibility", "public", "private", "shared", "community"),
     # An image whose data can be read has its size and its SHA-512.
     CheckConstraint(
         "status NOT IN ('active', 'deactivated') OR (size IS NOT NULL AND hash_value IS NOT NULL)", name="data"
     ),
+    # An image is being saved by exactly one upload, so that this state always has somebody who ends it.
+    CheckConstraint("(status = 'saving') = (upload_id IS NOT NULL)", name="upload"),
+    # A deleted image says when.
+    CheckConstraint("(status = 'deleted') = (deleted_at IS NOT NULL)", name="deleted"),
     live_index("ix_images_created", "created_at", "id"),
     live_index("ix_images_name", "name"),
     live_index("ix_images_project", "project_id"),
+    live_index("ix_images_saving", "id", where="status = 'saving'"),
 )
