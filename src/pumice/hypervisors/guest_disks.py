@@ -37,7 +37,8 @@ class GuestDisks:
 
     connection: LibvirtConnection
 
-    def __init__(self) -> None:
+    def __init__(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        self._grace_seconds = grace_seconds
         self._changes = threading.Condition()
         self._count = 0
         self._refused: set[tuple[str, str]] = set()
@@ -103,7 +104,7 @@ class GuestDisks:
         """Put the disk into each definition that the guest has, and see it there. What was in one only is healed.
         After any failure it is taken out of both again."""
         what = f"attach the volume {disk.serial} to the server {server_id}"
-        with self._lock(server_id), self.connection.call(what, deadline + GRACE_SECONDS, "attach"):
+        with self._lock(server_id), self.connection.call(what, deadline + self._grace_seconds, "attach"):
             domain = self.connection.domain(server_id)
             try:
                 return self._attach(domain, disk)
@@ -153,7 +154,7 @@ class GuestDisks:
         Raises DetachRefused when the guest still has it at the deadline."""
         what = f"detach the volume {serial} from the server {server_id}"
         try:
-            with self.connection.call(what, deadline + GRACE_SECONDS, "detach"):
+            with self.connection.call(what, deadline + self._grace_seconds, "detach"):
                 self._detach(self.connection.domain(server_id), serial, time.monotonic() + deadline)
         except GuestMissing:
             return

@@ -28,8 +28,12 @@ from pumice.hypervisors.domain_xml import domain_name
 
 CALL_SECONDS = 60.0
 """How long a call may take that has no deadline of its own: libvirt itself waits 30 s for another call's end."""
+EMBED = "qemu:///embed?root="
 QUIET = threading.Lock()
 LOADED: list[ModuleType] = []
+EMBEDDED: dict[str, Any] = {}
+"""Connections to embedded drivers: kept until the process ends. libvirt cannot really close one (after a dozen times
+it says "Too many drivers"), and a process can open only one root in its life."""
 
 
 def load_libvirt(log: Path | None = None) -> ModuleType:
@@ -60,7 +64,7 @@ def run_events(libvirt: ModuleType) -> None:
 
 def embedded_uri(root: Path) -> str:
     """The URI of libvirt's QEMU driver inside this process."""
-    return f"qemu:///embed?root={quote(str(root))}"
+    return f"{EMBED}{quote(str(root))}"
 
 
 def sentence(error: Exception) -> str:
@@ -72,13 +76,15 @@ def sentence(error: Exception) -> str:
 class LibvirtConnection:
     """See the top of this file. Every method may be called from any thread."""
 
-    def __init__(self, uri: str, log: Path | None, on_open: Callable[[ModuleType, Any], None]) -> None:
-        """`on_open` is called with the binding and each new connection, to register for events."""
+    def __init__(self, uri: str, log: Path | None, on_open: Callable[[ModuleType, Any], list[int]]) -> None:
+        """`on_open` is called with the binding and each new connection; it registers for events and answers their
+        ids."""
         self.uri = uri
         self._log = log
         self._on_open = on_open
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._events: list[int] = []
         self._running: dict[object, float] = {}
 
     @property
@@ -93,20 +99,26 @@ class LibvirtConnection:
             if self._connection is not None and self._connection.isAlive():
                 return self._connection
             try:
-                fresh = libvirt.open(self.uri)
-                self._on_open(libvirt, fresh)
+                fresh = EMBEDDED.get(self.uri) or libvirt.open(self.uri)
+                if self.uri.startswith(EMBED):
+                    EMBEDDED[self.uri] = fresh
+                self._events = self._on_open(libvirt, fresh)
             except libvirt.libvirtError as error:
                 raise HypervisorDown(f"libvirt does not answer at {self.uri}: {sentence(error)}") from error
             self._connection = fresh
             return fresh
 
     def close(self) -> None:
-        """Close it; guests go on."""
+        """Close it; guests go on. An embedded driver stays ours until the process ends."""
         with self._lock:
-            fresh, self._connection = self._connection, None
-        if fresh is not None:
-            with self.call("close the connection"):
-                fresh.close()
+            old, self._connection = self._connection, None
+        if old is None:
+            return
+        with self.call("close the connection"):
+            for event in self._events:
+                old.domainEventDeregisterAny(event)
+            if not self.uri.startswith(EMBED):
+                old.close()
 
     def domain(self, server_id: str) -> Any:
         """libvirt's handle of our guest; to be called inside `call`. Raises GuestMissing, HypervisorDown."""
