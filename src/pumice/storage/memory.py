@@ -13,7 +13,7 @@ Every method of the contract that does something has these three points. `read` 
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -126,16 +126,22 @@ class MemoryDriver:
 
     def create(self, volume_id: str, size_bytes: int, epoch: int) -> Made:
         with self._call("create"):
-            return self._make("create", self._volumes, volume_id, epoch, _Disk(size_bytes))
+            return self._make("create", self._volumes, volume_id, epoch, lambda: _Disk(size_bytes))
 
     def clone(self, source_volume_id: str, volume_id: str, size_bytes: int, epoch: int, progress: Progress) -> Made:
         with self._call("clone"):
-            copy = self._copy(self._volumes, source_volume_id, size_bytes, progress)
+
+            def copy() -> _Disk:
+                return self._copy(self._volumes, source_volume_id, size_bytes, progress)
+
             return self._make("clone", self._volumes, volume_id, epoch, copy)
 
     def clone_snapshot(self, snapshot_id: str, volume_id: str, size_bytes: int, epoch: int, progress: Progress) -> Made:
         with self._call("clone_snapshot"):
-            copy = self._copy(self._snapshots, snapshot_id, size_bytes, progress)
+
+            def copy() -> _Disk:
+                return self._copy(self._snapshots, snapshot_id, size_bytes, progress)
+
             return self._make("clone_snapshot", self._volumes, volume_id, epoch, copy)
 
     def import_file(
@@ -149,10 +155,11 @@ class MemoryDriver:
         image_key: str | None = None,
     ) -> Made:
         with self._call("import_file"):
-            disk = _Disk(size_bytes)
-            if volume_id not in self._volumes:
-                self._read_file(path, disk, progress)
-            return self._make("import_file", self._volumes, volume_id, epoch, disk)
+
+            def read() -> _Disk:
+                return self._read_file(path, size_bytes, progress)
+
+            return self._make("import_file", self._volumes, volume_id, epoch, read)
 
     def export_file(self, volume_id: str, path: str, progress: Progress) -> None:
         with self._call("export_file"):
@@ -191,10 +198,12 @@ class MemoryDriver:
 
     def create_snapshot(self, volume_id: str, snapshot_id: str, epoch: int, progress: Progress) -> Made:
         with self._call("create_snapshot"):
-            if _checked(snapshot_id) in self._snapshots:
-                return Made.ALREADY_THERE
-            copy = self._copy(self._volumes, volume_id, None, progress)
-            copy.volume_id = volume_id
+
+            def copy() -> _Disk:
+                disk = self._copy(self._volumes, volume_id, None, progress)
+                disk.volume_id = volume_id
+                return disk
+
             return self._make("create_snapshot", self._snapshots, snapshot_id, epoch, copy)
 
     def delete_snapshot(self, volume_id: str, snapshot_id: str) -> Removed:
@@ -205,7 +214,10 @@ class MemoryDriver:
     def revert(self, volume_id: str, snapshot_id: str, epoch: int, progress: Progress) -> Made:
         with self._call("revert"):
             size = self._find(self._volumes, volume_id).size
-            copy = self._copy(self._snapshots, snapshot_id, size, progress)
+
+            def copy() -> _Disk:
+                return self._copy(self._snapshots, snapshot_id, size, progress)
+
             return self._make("revert", self._volumes, volume_id, epoch, copy, replace=True)
 
     def locate(self, volume_id: str) -> Location:
@@ -252,12 +264,20 @@ class MemoryDriver:
         self.faults.point(f"{method}:after")
 
     def _make(
-        self, method: str, shelf: dict[str, _Disk], key: str, epoch: int, disk: _Disk, *, replace: bool = False
+        self,
+        method: str,
+        shelf: dict[str, _Disk],
+        key: str,
+        epoch: int,
+        fill: Callable[[], _Disk],
+        *,
+        replace: bool = False,
     ) -> Made:
         """Put the disk where `discard` finds it, then publish it unless a newer attempt came."""
         with self._fence.attempt(_checked(key), epoch) as attempt:
             if not replace and key in shelf:
                 return Made.ALREADY_THERE
+            disk = fill()
             with attempt.publishing():
                 self._work[key, epoch] = disk
             try:
@@ -304,8 +324,10 @@ class MemoryDriver:
             raise NotFound(f"{key} is not in pool {self._config.name}")
         return disk
 
-    def _read_file(self, path: str, disk: _Disk, progress: Progress) -> None:
-        """Give the new disk the bytes of a raw file."""
+    @staticmethod
+    def _read_file(path: str, size_bytes: int, progress: Progress) -> _Disk:
+        """A disk with the bytes of a raw file."""
+        disk = _Disk(size_bytes)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
@@ -323,6 +345,7 @@ class MemoryDriver:
             progress(size, size)
         finally:
             os.close(fd)
+        return disk
 
     def _used(self) -> int:
         """Bytes that all disks take together; shared blocks count once."""

@@ -14,11 +14,9 @@ from pumice.storage.contract import Progress, StorageError
 FICLONE = 0x40049409
 """ioctl of linux/fs.h: share all blocks of another file."""
 
-_CHUNK = 4 << 20
 _ZEROS = bytes(1 << 20)
 
 _CANNOT_REFLINK = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.ETXTBSY}
-_CANNOT_COPY_IN_KERNEL = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 def reflink(source: int, copy: int) -> bool:
@@ -65,18 +63,10 @@ def copy_data(source: int, copy: int, size: int, progress: Progress) -> None:
     """Copy the first `size` bytes, skipping holes. Raises OSError, StorageError when the source turned shorter,
     and what progress raises."""
     os.ftruncate(copy, size)
-    in_kernel = True
     for start, end in data_ranges(source, size):
         at = start
         while at < end:
-            count = min(_CHUNK, end - at)
-            if in_kernel:
-                done = _copy_in_kernel(source, copy, at, count)
-                in_kernel = done >= 0
-                if done < 0:
-                    continue
-            else:
-                done = _copy_through_memory(source, copy, at, count)
+            done = _copy_chunk(source, copy, at, end - at)
             if done == 0:
                 raise StorageError("the file to copy became shorter while it was copied")
             at += done
@@ -104,18 +94,9 @@ def data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
         at = end
 
 
-def _copy_in_kernel(source: int, copy: int, at: int, count: int) -> int:
-    """Bytes copied (0: the source ends here), -1 when these two files need copying through memory."""
-    try:
-        return os.copy_file_range(source, copy, count, at, at)
-    except OSError as error:
-        if error.errno in _CANNOT_COPY_IN_KERNEL:
-            return -1
-        raise
-
-
-def _copy_through_memory(source: int, copy: int, at: int, count: int) -> int:
-    """Bytes copied. Whole blocks of zeros become holes: raw images from outside are often written in full."""
+def _copy_chunk(source: int, copy: int, at: int, count: int) -> int:
+    """Bytes copied, at most 1 MiB (0: the source ends here). Chunks of zeros become holes: raw images are often
+    written in full, which is why copy_file_range is not used."""
     data = os.pread(source, min(count, len(_ZEROS)), at)
     if data != _ZEROS[: len(data)]:
         view = memoryview(data)
