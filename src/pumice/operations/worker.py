@@ -1,0 +1,153 @@
+"""The worker: one loop that finds what this session may run now, and threads that run it (`runner.py`).
+
+The loop wakes on the bus's "operations", when a thread has ended, when the next `not_before` has come, and once a
+second. What a place's owner gets with the enqueue needs no claim of its own: the loop only reads then.
+
+Two rules keep work from starving: steps declared `long` take at most half of the threads; operations that have seen two
+workers die run one at a time, so that a step that kills its worker is found out and its neighbours are not blamed.
+Operations of kinds that this process does not know are left alone.
+"""
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pumice.clock import SECOND
+from pumice.db.engine import Database, DatabaseUnavailable
+from pumice.operations import store
+from pumice.operations.model import OperationRow, Registry
+from pumice.operations.runner import Runner
+from pumice.operations.sessions import WorkerSession
+from pumice.operations.store import Waiting
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_THREADS = 4
+_POLL_SECONDS = 1.0
+_LOOK_AHEAD = 200
+_SUSPECT_CRASHES = 2
+
+
+class Worker:
+    """Runs the operations of one session. `start` it, `stop` it; `running` tells whether the loop lives."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        world: Any,
+        session: WorkerSession,
+        *,
+        threads: int = DEFAULT_THREADS,
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._session = session
+        self._threads = threads
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._runner = Runner(database, registry, world, session, self._stopping)
+        self._pool = ThreadPoolExecutor(threads, "step")
+        self._guard = threading.Lock()
+        self._in_hand: dict[str, Waiting] = {}
+        self._idle = threading.Condition(self._guard)
+        self._loop = threading.Thread(target=self._work, name="worker", daemon=True)
+
+    def start(self) -> None:
+        self._database.bus.listen(self._heard)
+        self._loop.start()
+
+    @property
+    def running(self) -> bool:
+        """False once the loop has ended, asked to or not: the process has nothing to do any more."""
+        return self._loop.is_alive()
+
+    @property
+    def in_hand(self) -> list[str]:
+        """The ids of the operations that run here now."""
+        with self._guard:
+            return list(self._in_hand)
+
+    def stop(self, grace: float = 10.0) -> bool:
+        """Start nothing more, and wait `grace` seconds for the steps at hand; their operations go on later.
+        False: some step did not end (end the process; the step runs again in another)."""
+        self._stopping.set()
+        self._wake.set()
+        self._loop.join()
+        self._database.bus.forget(self._heard)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._in_hand, grace)
+
+    # ---- the loop
+
+    def _heard(self, topic: str) -> None:
+        if topic == store.CLAIMABLE_TOPIC:
+            self._wake.set()
+
+    def _work(self) -> None:
+        while not (self._stopping.is_set() or self._session.lost.is_set()):
+            self._wake.clear()
+            try:
+                pause = self._turn()
+            except DatabaseUnavailable as error:
+                _log.warning("the worker waits: %s", error)
+                pause = _POLL_SECONDS
+            self._wake.wait(pause)
+
+    def _turn(self) -> float:
+        """Start what may start now; returns the seconds until there may be more without a wake-up."""
+        with self._guard:
+            free = self._threads - len(self._in_hand)
+        if free <= 0:
+            return _POLL_SECONDS  # a thread that ends wakes us
+        kinds, reach = self._registry.kinds(), self._session.reach
+        with self._database.read() as tx:
+            unclaimed = store.claimable(tx, reach, kinds)
+        if unclaimed:
+            self._database.run_write(store.claim, self._session.id, reach, kinds, free)
+        with self._guard:
+            # Before the read: what leaves our hands after this line is skipped; what left before is read as it is.
+            in_hand = dict(self._in_hand)
+        with self._database.read() as tx:
+            waiting = store.assigned(tx, self._session.id, kinds, len(in_hand) + _LOOK_AHEAD)
+            chosen = self._choose([one for one in waiting if one.id not in in_hand], in_hand)
+            rows = [(one, store.get(tx, one.id)) for one in chosen]
+            due = store.due_at(tx, self._session.id, reach)
+            now = tx.now
+        for one, row in rows:
+            if row is not None and row.session_id == self._session.id:
+                self._hand_out(one, row)
+        return _POLL_SECONDS if due is None else min(_POLL_SECONDS, max(0.0, (due - now) / SECOND))
+
+    def _choose(self, waiting: list[Waiting], in_hand: dict[str, Waiting]) -> list[Waiting]:
+        free = self._threads - len(in_hand)
+        long_left = max(1, self._threads // 2) - sum(self._is_long(one) for one in in_hand.values())
+        suspects_left = 1 - sum(one.crashes >= _SUSPECT_CRASHES for one in in_hand.values())
+        chosen: list[Waiting] = []
+        for one in waiting:
+            is_long, is_suspect = self._is_long(one), one.crashes >= _SUSPECT_CRASHES
+            if len(chosen) >= free or (is_long and long_left <= 0) or (is_suspect and suspects_left <= 0):
+                continue
+            long_left -= is_long
+            suspects_left -= is_suspect
+            chosen.append(one)
+        return chosen
+
+    def _is_long(self, one: Waiting) -> bool:
+        return one.state == "running" and self._registry[one.kind].steps[one.position].long
+
+    def _hand_out(self, one: Waiting, row: OperationRow) -> None:
+        with self._guard:
+            self._in_hand[one.id] = one
+        self._pool.submit(self._run, row)
+
+    def _run(self, row: OperationRow) -> None:
+        try:
+            self._runner.run(row)
+        finally:
+            with self._idle:
+                self._in_hand.pop(row.id, None)
+                self._idle.notify_all()
+            self._wake.set()
