@@ -4,10 +4,21 @@ Action and detail ids are the API's own numbers, so that clients with translatio
 detail fits, the detail is UNKNOWN_ERROR and the sentence itself says the cause.
 """
 
-from pumice.caller import new_id
+from collections.abc import Mapping
+
+from sqlalchemy import delete as delete_from
+from sqlalchemy import select
+
+from pumice.block.model import Message
+from pumice.caller import Caller, new_id
 from pumice.clock import DAY
 from pumice.db.engine import Transaction
+from pumice.db.paging import Listing, Page, text_filter
+from pumice.db.rows import columns
 from pumice.db.schema import messages
+from pumice.errors import NotFound
+
+MESSAGE = columns(messages, Message)
 
 KEPT = 30 * DAY
 
@@ -68,3 +79,40 @@ def record(
             "expires_at": tx.now + KEPT,
         },
     )
+
+
+_LISTING = Listing(
+    messages,
+    filters={
+        "resource_type": text_filter(messages.c.resource_type),
+        "resource_uuid": text_filter(messages.c.resource_id),
+        "event_id": text_filter(messages.c.event_id),
+        "request_id": text_filter(messages.c.request_id),
+        "message_level": text_filter(messages.c.message_level),
+    },
+    sorts={
+        name: messages.c[name]
+        for name in ("id", "event_id", "resource_type", "request_id", "message_level", "created_at")
+    },
+    noun="Message",
+)
+
+
+def page(tx: Transaction, caller: Caller, params: Mapping[str, str]) -> Page[Message]:
+    """The messages of the caller's project, newest first."""
+    statement = select(*MESSAGE).where(messages.c.project_id == (caller.project_id or ""))
+    return _LISTING.page(tx, statement, _LISTING.parse(params), lambda row: Message(*row))
+
+
+def get(tx: Transaction, caller: Caller, message_id: str) -> Message:
+    """One message of the caller's project, any for an administrator. Raises NotFound."""
+    row = tx.execute(select(*MESSAGE).where(messages.c.id == message_id)).one_or_none()
+    if row is None or not (caller.is_admin or caller.project_id == row.project_id):
+        raise NotFound.of("Message", message_id)
+    return Message(*row)
+
+
+def delete(tx: Transaction, caller: Caller, message_id: str) -> None:
+    """Forget a message. Raises NotFound."""
+    get(tx, caller, message_id)
+    tx.execute(delete_from(messages).where(messages.c.id == message_id))

@@ -7,7 +7,7 @@ caller may not see is missing (`NotFound`), whatever it is.
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from pumice.block import messages, queries, scheduling, volume_types
 from pumice.block.guards import guard
@@ -235,13 +235,25 @@ def extend(tx: Transaction, caller: Caller, volume_id: str, new_size: int, *, in
     enqueue(tx, EXTEND_VOLUME, arguments, subject_id=volume_id, claims=claims, caller=caller)
 
 
-def total(tx: Transaction, project_id: str) -> tuple[int, int]:
-    """(number, GiB) of the project's live volumes."""
-    statement = select(func.count(), func.coalesce(func.sum(volumes.c.size), 0)).where(
-        volumes.c.project_id == project_id, volumes.c.deleted_at.is_(None)
-    )
+def total(tx: Transaction, project_id: str | None) -> tuple[int, int]:
+    """(number, GiB) of the live volumes of a project, None: of all."""
+    statement = select(func.count(), func.coalesce(func.sum(volumes.c.size), 0)).where(*_of_project(project_id))
     count, size = tx.execute(statement).one()
     return int(count), int(size)
+
+
+def metadata_values(tx: Transaction, project_id: str | None) -> dict[str, list[str]]:
+    """Every metadata key with its distinct values, sorted, over the live volumes of a project, None: of all."""
+    values: dict[str, set[str]] = {}
+    for metadata in tx.execute(select(volumes.c.metadata).where(*_of_project(project_id))).scalars():
+        for key, value in metadata.items():
+            values.setdefault(key, set()).add(value)
+    return {key: sorted(found) for key, found in sorted(values.items())}
+
+
+def _of_project(project_id: str | None) -> list[ColumnElement[bool]]:
+    live: list[ColumnElement[bool]] = [volumes.c.deleted_at.is_(None)]
+    return live if project_id is None else [*live, volumes.c.project_id == project_id]
 
 
 def _project(caller: Caller) -> str:

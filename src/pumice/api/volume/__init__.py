@@ -1,0 +1,30 @@
+"""The Block Storage API v3: one file a resource, each with its ROUTES."""
+
+from pumice.api.edge.route import Route
+from pumice.api.volume import (
+    attachments,
+    availability_zones,
+    extensions,
+    messages,
+    pools,
+    services,
+    snapshots,
+    types,
+    volume_actions,
+    volume_metadata,
+    volumes,
+)
+
+ROUTES: tuple[Route, ...] = (
+    *volumes.ROUTES,
+    *volume_metadata.ROUTES,
+    *volume_actions.ROUTES,
+    *snapshots.ROUTES,
+    *attachments.ROUTES,
+    *types.ROUTES,
+    *messages.ROUTES,
+    *services.ROUTES,
+    *pools.ROUTES,
+    *availability_zones.ROUTES,
+    *extensions.ROUTES,
+)

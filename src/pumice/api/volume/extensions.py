@@ -1,0 +1,36 @@
+"""Extensions: GET /extensions (Block Storage API v3): the parts of the API that older clients look for by alias."""
+
+from typing import Any
+
+from pumice.api.edge.route import Call, Route
+from pumice.db.engine import Transaction
+
+ALIASES = {
+    "os-availability-zone": "AvailabilityZones",
+    "os-extended-snapshot-attributes": "ExtendedSnapshotAttributes",
+    "os-services": "Services",
+    "os-vol-host-attr": "VolumeHostAttribute",
+    "os-vol-image-meta": "VolumeImageMetadata",
+    "os-vol-tenant-attr": "VolumeTenantAttribute",
+    "os-volume-actions": "VolumeActions",
+    "scheduler-stats": "Scheduler_stats",
+    "capabilities": "Capabilities",
+}
+
+
+def listed(tx: Transaction, call: Call) -> Any:
+    return {
+        "extensions": [
+            {
+                "alias": alias,
+                "name": name,
+                "description": f"{name} of the Block Storage API.",
+                "updated": "2026-11-21T00:00:00+00:00",
+                "links": [],
+            }
+            for alias, name in ALIASES.items()
+        ]
+    }
+
+
+ROUTES = (Route("GET", "/extensions", listed, action="volume:extensions", name="extensions.list"),)

@@ -1,0 +1,71 @@
+"""Pools: GET /scheduler-stats/get_pools, GET /capabilities/{host} (Block Storage API v3, administrators)."""
+
+from typing import Any
+
+from pumice.api.edge.route import Call, Route
+from pumice.block import services
+from pumice.block.model import GIB, Pool
+from pumice.clock import isoformat
+from pumice.db.engine import Transaction
+from pumice.errors import NotFound
+
+
+def _capabilities(pool: Pool) -> dict[str, Any]:
+    found = pool.capabilities
+    return {
+        "updated": isoformat(pool.reported_at),
+        "timestamp": isoformat(pool.reported_at),
+        "QoS_support": False,
+        "total_capacity_gb": round(pool.total_bytes / GIB, 2),
+        "free_capacity_gb": round(pool.free_bytes / GIB, 2),
+        "allocated_capacity_gb": round(pool.allocated_bytes / GIB, 2),
+        "volume_backend_name": pool.backend_name,
+        "driver_version": found.get("driver_version"),
+        "reserved_percentage": pool.reserved_percentage,
+        "storage_protocol": found.get("storage_protocol"),
+        "vendor_name": found.get("vendor_name"),
+        "pool_name": pool.name.rpartition("#")[2],
+        "multiattach": bool(found.get("multiattach")),
+        "thin_provisioning_support": bool(found.get("thin")),
+        "online_extend_support": bool(found.get("extend_in_use")),
+        "backend_state": "up",
+    }
+
+
+def get_pools(tx: Transaction, call: Call) -> Any:
+    with_detail = call.params.get("detail", "").lower() in ("1", "true", "yes")
+    shown = []
+    for pool in services.listed_pools(tx):
+        entry: dict[str, Any] = {"name": pool.name}
+        if with_detail:
+            entry["capabilities"] = _capabilities(pool)
+        shown.append(entry)
+    return {"pools": shown}
+
+
+def show_capabilities(tx: Transaction, call: Call) -> Any:
+    """The host is "node1@file", or with its "#pool" (which most clients lose on the way)."""
+    host = call.path["host"]
+    for pool in services.listed_pools(tx):
+        if host in (pool.backend, pool.name):
+            found = _capabilities(pool)
+            return {
+                "namespace": f"OS::Storage::Capabilities::{pool.backend}",
+                "vendor_name": found["vendor_name"],
+                "volume_backend_name": pool.backend_name,
+                "pool_name": pool.name,
+                "driver_version": found["driver_version"],
+                "storage_protocol": found["storage_protocol"],
+                "display_name": f"Capabilities of {pool.backend_name}",
+                "description": f"Block storage backend {pool.backend}",
+                "visibility": "public",
+                "replication_targets": [],
+                "properties": {},
+            }
+    raise NotFound.of("Backend", host)
+
+
+ROUTES = (
+    Route("GET", "/scheduler-stats/get_pools", get_pools, action="scheduler_extension:scheduler_stats:get_pools"),
+    Route("GET", "/capabilities/{host}", show_capabilities, action="volume_extension:capabilities"),
+)

@@ -1,0 +1,164 @@
+"""How volumes, snapshots and attachments are listed: filters and sort keys (Block Storage API, resource filters)."""
+
+from collections.abc import Mapping
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, and_, select
+
+from pumice.block import queries
+from pumice.block.model import Attachment, Snapshot, VolumeWithAttachments
+from pumice.caller import Caller
+from pumice.db.engine import Transaction
+from pumice.db.paging import Filter, Listing, Page, PageRequest, text_filter, time_filter, truth_filter
+from pumice.db.schema import attachments, snapshots, volume_types, volumes
+from pumice.errors import InvalidField
+
+
+def metadata_filter(column: ColumnElement[dict[str, str]]) -> Filter:
+    """`metadata={'key': 'value'}`: every pair is there. JSON or a Python literal, as the clients send it."""
+
+    def condition(name: str, text: str) -> ColumnElement[bool]:
+        try:
+            pairs = msgspec.json.decode(text.replace("u'", "'").replace("'", '"'), type=dict[str, str])
+        except msgspec.MsgspecError:
+            raise InvalidField(name, text, "give an object of texts, e.g. {'key': 'value'}") from None
+        return and_(*(column[key].as_string() == value for key, value in pairs.items()))
+
+    return condition
+
+
+VOLUMES = Listing(
+    volumes,
+    filters={
+        "id": text_filter(volumes.c.id),
+        "name": text_filter(volumes.c.name),
+        "display_name": text_filter(volumes.c.name),
+        "status": text_filter(volumes.c.status),
+        "bootable": truth_filter(volumes.c.bootable),
+        "multiattach": truth_filter(volumes.c.multiattach),
+        "availability_zone": text_filter(volumes.c.availability_zone),
+        "host": text_filter(volumes.c.backend),
+        "user_id": text_filter(volumes.c.user_id),
+        "project_id": text_filter(volumes.c.project_id),
+        "volume_type_id": text_filter(volumes.c.volume_type_id),
+        "volume_type": text_filter(volume_types.c.name),
+        "migration_status": text_filter(volumes.c.migration_status),
+        "attach_status": text_filter(volumes.c.attach_status),
+        "group_id": text_filter(volumes.c.group_id),
+        "source_volid": text_filter(volumes.c.source_volume_id),
+        "snapshot_id": text_filter(volumes.c.snapshot_id),
+        "metadata": metadata_filter(volumes.c.metadata),
+        "glance_metadata": metadata_filter(volumes.c.image_metadata),
+        "created_at": time_filter(volumes.c.created_at),
+        "updated_at": time_filter(volumes.c.updated_at),
+    },
+    sorts={
+        "id": volumes.c.id,
+        "name": volumes.c.name,
+        "display_name": volumes.c.name,
+        "status": volumes.c.status,
+        "size": volumes.c.size,
+        "availability_zone": volumes.c.availability_zone,
+        "bootable": volumes.c.bootable,
+        "created_at": volumes.c.created_at,
+        "updated_at": volumes.c.updated_at,
+        "host": volumes.c.backend,
+        "volume_type_id": volumes.c.volume_type_id,
+        "project_id": volumes.c.project_id,
+        "user_id": volumes.c.user_id,
+        "migration_status": volumes.c.migration_status,
+        "attach_status": volumes.c.attach_status,
+        "launched_at": volumes.c.launched_at,
+    },
+    noun="Volume",
+)
+
+SNAPSHOTS = Listing(
+    snapshots,
+    filters={
+        "id": text_filter(snapshots.c.id),
+        "name": text_filter(snapshots.c.name),
+        "display_name": text_filter(snapshots.c.name),
+        "status": text_filter(snapshots.c.status),
+        "volume_id": text_filter(snapshots.c.volume_id),
+        "user_id": text_filter(snapshots.c.user_id),
+        "project_id": text_filter(snapshots.c.project_id),
+        "host": text_filter(snapshots.c.backend),
+        "metadata": metadata_filter(snapshots.c.metadata),
+        "created_at": time_filter(snapshots.c.created_at),
+        "updated_at": time_filter(snapshots.c.updated_at),
+    },
+    sorts={
+        "id": snapshots.c.id,
+        "name": snapshots.c.name,
+        "display_name": snapshots.c.name,
+        "status": snapshots.c.status,
+        "volume_id": snapshots.c.volume_id,
+        "created_at": snapshots.c.created_at,
+        "updated_at": snapshots.c.updated_at,
+        "project_id": snapshots.c.project_id,
+    },
+    noun="Snapshot",
+)
+
+ATTACHMENTS = Listing(
+    attachments,
+    filters={
+        "volume_id": text_filter(attachments.c.volume_id),
+        "instance_id": text_filter(attachments.c.server_id),
+        "instance_uuid": text_filter(attachments.c.server_id),
+        "attach_status": text_filter(attachments.c.attach_status),
+        "status": text_filter(attachments.c.attach_status),
+        "host": text_filter(attachments.c.host),
+        "project_id": text_filter(attachments.c.project_id),
+    },
+    sorts={
+        "id": attachments.c.id,
+        "volume_id": attachments.c.volume_id,
+        "instance_id": attachments.c.server_id,
+        "attach_status": attachments.c.attach_status,
+        "created_at": attachments.c.created_at,
+    },
+    noun="Attachment",
+)
+
+
+def scope(caller: Caller, params: Mapping[str, str]) -> str | None:
+    """The project whose things are listed; None: everybody's (administrators with all_tenants=1, or naming one)."""
+    wants_all = params.get("all_tenants", "0").strip().lower() in ("1", "true", "t", "yes", "y", "on")
+    if caller.is_admin and (wants_all or "project_id" in params):
+        return None
+    return caller.project_id or ""
+
+
+def parse(listing: Listing, caller: Caller, params: Mapping[str, str]) -> PageRequest:
+    """The request; filters by project, host and user count for administrators only."""
+    ignored = () if caller.is_admin else ("project_id", "host", "user_id", "migration_status")
+    return listing.parse(params, ignore=ignored)
+
+
+def page_of_volumes(tx: Transaction, caller: Caller, params: Mapping[str, str]) -> Page[VolumeWithAttachments]:
+    """A page of volumes as their views show them: two statements (three with a marker or a count)."""
+    statement = _owned(queries.VOLUMES_WITH_TYPE, volumes.c, caller, params)
+    page = VOLUMES.page(tx, statement, parse(VOLUMES, caller, params), tuple)
+    return Page(queries.with_attachments(tx, page.items), page.next_marker, page.total)
+
+
+def page_of_snapshots(tx: Transaction, caller: Caller, params: Mapping[str, str]) -> Page[Snapshot]:
+    """A page of snapshots: one statement (two or three with a marker or a count)."""
+    statement = _owned(select(*queries.SNAPSHOT), snapshots.c, caller, params)
+    return SNAPSHOTS.page(tx, statement, parse(SNAPSHOTS, caller, params), lambda row: Snapshot(*row))
+
+
+def page_of_attachments(tx: Transaction, caller: Caller, params: Mapping[str, str]) -> Page[Attachment]:
+    """A page of attachments: one statement (two or three with a marker or a count)."""
+    statement = _owned(select(*queries.ATTACHMENT), attachments.c, caller, params)
+    return ATTACHMENTS.page(tx, statement, parse(ATTACHMENTS, caller, params), lambda row: Attachment(*row))
+
+
+def _owned(
+    statement: Select[tuple[object, ...]], c: object, caller: Caller, params: Mapping[str, str]
+) -> Select[tuple[object, ...]]:
+    statement = statement.where(c.deleted_at.is_(None))  # type: ignore[attr-defined]
+    project = scope(caller, params)
+    return statement if project is None else statement.where(c.project_id == project)  # type: ignore[attr-defined]
