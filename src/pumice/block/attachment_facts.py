@@ -5,13 +5,13 @@ Called in the transaction of the step that observed the fact. Each rewrites the 
 
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from pumice.block.facts import refresh_volume
 from pumice.block.notifications import notify_volume
 from pumice.caller import Caller
 from pumice.db.engine import Transaction
-from pumice.db.schema import attachments
+from pumice.db.schema import attachments, volume_holds
 
 
 def record_connected(
@@ -44,6 +44,7 @@ def record_attached(tx: Transaction, attachment_id: str, caller: Caller, *, devi
         values["device"] = device
     statement = update(attachments).where(attachments.c.id == attachment_id).values(**values)
     volume_id = tx.execute(statement.returning(attachments.c.volume_id)).scalar_one()
+    _end_hold(tx, volume_id, "reserved")
     refresh_volume(tx, volume_id)
     notify_volume(tx, volume_id, "attach.end", caller)
 
@@ -72,5 +73,11 @@ def record_released(tx: Transaction, attachment_id: str, caller: Caller, *, fail
     if volume_id is None:
         return
     tx.execute(update(attachments).where(attachments.c.replaces == attachment_id).values(replaces=None))
+    _end_hold(tx, volume_id, "detaching")
     refresh_volume(tx, volume_id)
     notify_volume(tx, volume_id, "detach.end" if failure is None else "attach.error", caller)
+
+
+def _end_hold(tx: Transaction, volume_id: str, kind: str) -> None:
+    """What a hold announced has happened."""
+    tx.execute(delete(volume_holds).where(volume_holds.c.volume_id == volume_id, volume_holds.c.kind == kind))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from pumice.api.edge.route import Call, Route
-from pumice.block import volumes
+from pumice.block import holds, marks, volumes
 from pumice.compute import volume_attachments
 from pumice.db.engine import Transaction
 
@@ -48,6 +48,36 @@ class DetachBody(Struct, forbid_unknown_fields=True):
     detach: Detach | None = field(name="os-detach")
 
 
+class Nothing(Struct, forbid_unknown_fields=True):
+    pass
+
+
+class ReserveBody(Struct, forbid_unknown_fields=True):
+    value: Nothing | None = field(name="os-reserve")
+
+
+class UnreserveBody(Struct, forbid_unknown_fields=True):
+    value: Nothing | None = field(name="os-unreserve")
+
+
+class BeginDetachingBody(Struct, forbid_unknown_fields=True):
+    value: Nothing | None = field(name="os-begin_detaching")
+
+
+class RollDetachingBody(Struct, forbid_unknown_fields=True):
+    value: Nothing | None = field(name="os-roll_detaching")
+
+
+class ResetStatus(Struct, forbid_unknown_fields=True):
+    status: str | None = None
+    attach_status: str | None = None
+    migration_status: str | None = None
+
+
+class ResetStatusBody(Struct, forbid_unknown_fields=True):
+    reset: ResetStatus = field(name="os-reset_status")
+
+
 def extend(tx: Transaction, call: Call) -> None:
     new_size = call.body.extend.new_size
     volumes.extend(tx, call.caller, call.path["volume_id"], new_size, in_use_allowed=call.version >= (3, 42))
@@ -69,6 +99,29 @@ def detach(tx: Transaction, call: Call) -> None:
     volume_attachments.detach_by_volume_action(tx, call.caller, call.path["volume_id"], attachment_id)
 
 
+def reserve(tx: Transaction, call: Call) -> None:
+    holds.reserve(tx, call.caller, call.path["volume_id"])
+
+
+def unreserve(tx: Transaction, call: Call) -> None:
+    holds.unreserve(tx, call.caller, call.path["volume_id"])
+
+
+def begin_detaching(tx: Transaction, call: Call) -> None:
+    holds.begin_detaching(tx, call.caller, call.path["volume_id"])
+
+
+def roll_detaching(tx: Transaction, call: Call) -> None:
+    holds.roll_detaching(tx, call.caller, call.path["volume_id"])
+
+
+def reset_status(tx: Transaction, call: Call) -> None:
+    asked: ResetStatus = call.body.reset
+    fields: tuple[marks.Field, ...] = ("status", "attach_status", "migration_status")
+    words = {name: word for name in fields if (word := getattr(asked, name)) is not None}
+    marks.reset_volume(tx, call.caller, call.path["volume_id"], words)
+
+
 def _action(handler: Any, key: str, action: str, body: Any, status: int = 202, *, lax: bool = False) -> Route:
     path = "/volumes/{volume_id}/action"
     return Route("POST", path, handler, key=key, action=action, body=body, status=status, write=True, lax=lax)
@@ -79,4 +132,9 @@ ROUTES = (
     _action(set_bootable, "os-set_bootable", "volume:update", SetBootableBody, 200, lax=True),
     _action(attach, "os-attach", "volume:attach", AttachBody),
     _action(detach, "os-detach", "volume:detach", DetachBody),
+    _action(reserve, "os-reserve", "volume:reserve", ReserveBody),
+    _action(unreserve, "os-unreserve", "volume:unreserve", UnreserveBody),
+    _action(begin_detaching, "os-begin_detaching", "volume:begin_detaching", BeginDetachingBody),
+    _action(roll_detaching, "os-roll_detaching", "volume:roll_detaching", RollDetachingBody),
+    _action(reset_status, "os-reset_status", "volume_extension:volume_admin_actions:reset_status", ResetStatusBody),
 )

@@ -1,0 +1,85 @@
+"""Holds: what an outside caller took with os-reserve or os-begin_detaching. A hold has an owner and an end.
+
+    available --reserve--> attaching --unreserve--> available           (ended too by an attachment, or when it expires)
+    in-use --begin_detaching--> detaching --roll_detaching--> in-use    (ended too by the detach, or when it expires)
+
+The reconciler asks compute about an expired hold and ends it.
+"""
+
+from sqlalchemy import delete, select
+
+from pumice.block import queries
+from pumice.block.facts import refresh_volume
+from pumice.block.guards import guard
+from pumice.block.model import Hold
+from pumice.block.volumes import get as get_volume
+from pumice.caller import Caller
+from pumice.clock import HOUR
+from pumice.db.engine import Transaction
+from pumice.db.schema import volume_holds
+from pumice.errors import Conflict, WrongState
+
+KEPT = HOUR
+"""A hold that nobody ended expires after so long."""
+
+
+def reserve(tx: Transaction, caller: Caller, volume_id: str) -> None:
+    """Take an available volume. Raises BadRequest when it is not, NotFound."""
+    get_volume(tx, caller, volume_id)
+    _take(tx, caller, volume_id, "reserved", "reserve")
+
+
+def unreserve(tx: Transaction, caller: Caller, volume_id: str) -> None:
+    """Give a reserved volume back; one that is not reserved stays as it is. Raises NotFound."""
+    get_volume(tx, caller, volume_id)
+    release(tx, volume_id, "reserved")
+
+
+def begin_detaching(tx: Transaction, caller: Caller, volume_id: str) -> None:
+    """Announce a detach of a volume in use.
+
+    Raises Conflict when our own compute attached it and the caller is no service, BadRequest, NotFound."""
+    found = get_volume(tx, caller, volume_id)
+    for attachment in found.attachments:
+        if attachment.origin != "external" and not caller.has_service_token:
+            raise Conflict(
+                f"Volume {volume_id} is held by server {attachment.server_id}; detach it from the server instead."
+            )
+    _take(tx, caller, volume_id, "detaching", "begin detaching")
+
+
+def roll_detaching(tx: Transaction, caller: Caller, volume_id: str) -> None:
+    """The detach did not happen; one that was not announced is fine. Raises NotFound."""
+    get_volume(tx, caller, volume_id)
+    release(tx, volume_id, "detaching")
+
+
+def release(tx: Transaction, volume_id: str, kind: str) -> None:
+    """End a hold if it is there."""
+    tx.execute(delete(volume_holds).where(volume_holds.c.volume_id == volume_id, volume_holds.c.kind == kind))
+    refresh_volume(tx, volume_id)
+
+
+def expired(tx: Transaction) -> list[Hold]:
+    """Holds past their end, for the reconciler."""
+    statement = select(*queries.HOLD).where(volume_holds.c.expires_at <= tx.now).order_by(volume_holds.c.expires_at)
+    return [Hold(*row) for row in tx.execute(statement)]
+
+
+def _take(tx: Transaction, caller: Caller, volume_id: str, kind: str, action: str) -> None:
+    try:
+        guard(tx, "volume", volume_id, action)
+    except WrongState as error:
+        raise error.as_bad_request() from error
+    tx.execute(
+        volume_holds.insert(),
+        {
+            "volume_id": volume_id,
+            "kind": kind,
+            "user_id": caller.user_id,
+            "request_id": caller.request_id,
+            "created_at": tx.now,
+            "expires_at": tx.now + KEPT,
+        },
+    )
+    refresh_volume(tx, volume_id)
