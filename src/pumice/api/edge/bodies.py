@@ -1,0 +1,224 @@
+"""Bodies and queries: from bytes to Structs; every fault becomes a 400 that names the field, the value and what is right.
+
+A `Decoder` is compiled from a route's Struct: with the fields' microversions, strict or lax.
+"""
+
+import re
+import types
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from pumice.api.edge.versions import Microversion, Since
+from pumice.errors import BadRequest, InvalidField
+
+_LARGEST = 2**63 - 1
+_LONG_NUMBER = re.compile(rb"[0-9]{19,}")
+_PLACE = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]*)`$")
+_UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>[^`]*)`$", re.DOTALL)
+
+Path = tuple[str, ...]
+"""Names from the top of a body to a field; "*" for every item of a list or dict."""
+
+
+class Decoder:
+    """Decodes the JSON bodies of one route."""
+
+    def __init__(self, body: type[msgspec.Struct], *, lax: bool = False) -> None:
+        self._type = body
+        self._decode = msgspec.json.Decoder(body, strict=not lax).decode
+        self._windows = tuple(_windows(body, (), ()))
+
+    def decode(self, data: bytes, asked: Microversion) -> Any:
+        """The Struct of the bytes. Raises BadRequest or InvalidField."""
+        try:
+            body = self._decode(data)
+        except msgspec.ValidationError as error:
+            raise field_error(str(error), _plain(data)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            raise malformed(error) from None
+        if b"\\u0000" in data or _LONG_NUMBER.search(data):
+            _refuse_unstorable(_plain(data), ())
+        for path, window, strict in self._windows:
+            if not window.holds(asked):
+                _forget(body, path, path, strict)
+        return body
+
+
+def query_struct(kind: type[msgspec.Struct], params: Mapping[str, str]) -> Any:
+    """The query's Struct; texts are read as the field's type. Raises InvalidField."""
+    try:
+        return msgspec.convert(params, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise field_error(str(error), dict(params)) from None
+
+
+def parse_query(query: bytes) -> dict[str, str]:
+    """`a=1&b=2`; the last of several with one name. Raises BadRequest for texts that are no UTF-8 or hold NUL."""
+    params: dict[str, str] = {}
+    for part in query.decode("latin-1").split("&"):
+        if not part:
+            continue
+        name, _, value = part.partition("=")
+        try:
+            name = unquote_plus(name, errors="strict")
+            params[name] = value = unquote_plus(value, errors="strict")
+        except UnicodeDecodeError:
+            raise BadRequest("The query is not UTF-8.") from None
+        if "\0" in name or "\0" in value:
+            raise InvalidField(name.replace("\0", "\\0"), value, "leave NUL characters out")
+        if not name.isascii() or not value.isascii():
+            _encodable(name, value)
+    return params
+
+
+def _encodable(name: str, value: str) -> None:
+    try:
+        (name + value).encode()
+    except UnicodeEncodeError:
+        raise BadRequest("The query is not UTF-8.") from None
+
+
+def single_key(data: bytes) -> str:
+    """The only key of an action's body, e.g. "os-extend". Raises BadRequest."""
+    try:
+        body = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise malformed(error) from None
+    if len(body) != 1:
+        raise BadRequest("The body of an action is an object with one key, the action's name.")
+    return next(iter(body))
+
+
+def malformed(error: Exception) -> BadRequest:
+    if isinstance(error, RecursionError):
+        return BadRequest("Malformed request body: it is nested too deeply.")
+    if isinstance(error, msgspec.ValidationError):
+        return BadRequest("Malformed request body: it must be a JSON object.")
+    if isinstance(error, msgspec.DecodeError):
+        return BadRequest(f"Malformed request body: {error}.")
+    return BadRequest("Malformed request body: it is not UTF-8.")
+
+
+def field_error(text: str, body: Any) -> BadRequest:
+    """What msgspec said, as an error that names the field with its value."""
+    match = _PLACE.match(text)
+    message, path = (match["message"], match["path"] or "") if match else (text, "")
+    if missing := _MISSING.match(message):
+        return BadRequest(f"Invalid input: the field '{_joined(path, missing['name'])}' is missing.")
+    if unknown := _UNKNOWN.match(message):
+        name = unknown["name"]
+        field = _joined(path, name if len(name) <= 64 else name[:61] + "...")
+        return InvalidField(field, _value_at(body, path, name), "this field is not known here")
+    value = _value_at(body, path)
+    if path in ("", "key") or path.startswith("key in"):
+        return BadRequest(f"Invalid input: {message[:1].lower()}{message[1:]}.")
+    return InvalidField(path, value, message[:1].lower() + message[1:])
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _value_at(body: Any, path: str, *more: str) -> Any:
+    """The value at msgspec's path ("volume.tags[0]"); only for messages."""
+    found = body
+    for name in [*re.findall(r"[^.\[\]]+", path), *more]:
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+        elif isinstance(found, list) and name.isdigit() and int(name) < len(found):
+            found = found[int(name)]
+        else:
+            return "..." if name == "..." else None
+    return found
+
+
+def _plain(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise malformed(error) from None
+
+
+def _refuse_unstorable(value: Any, path: Path) -> None:
+    """NUL characters and integers beyond 64 bits fit no database."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise InvalidField(".".join(path), value, "leave NUL characters out")
+    elif isinstance(value, int):
+        if abs(value) > _LARGEST:
+            raise InvalidField(".".join(path), value, "the number is too large")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _refuse_unstorable(name, (*path, name.replace("\0", "\\0")))
+            _refuse_unstorable(item, (*path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_unstorable(item, (*path, str(index)))
+
+
+def _windows(kind: Any, path: Path, seen: tuple[Any, ...]) -> Iterator[tuple[Path, Since, bool]]:
+    """Every field with a window: its path, the window, and whether its Struct forbids unknown fields."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        yield from _windows(get_args(kind)[0], path, seen)
+    elif origin in (Union, types.UnionType):
+        for choice in get_args(kind):
+            yield from _windows(choice, path, seen)
+    elif origin in (list, tuple, dict):
+        for item in get_args(kind)[-1:]:
+            yield from _windows(item, (*path, "*"), seen)
+    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in seen:
+        hints = get_type_hints(kind, include_extras=True)
+        for name, hint in hints.items():
+            encoded = _encoded(kind, name)
+            for window in _annotations(hint):
+                yield (*path, encoded), window, kind.__struct_config__.forbid_unknown_fields
+            yield from _windows(hint, (*path, encoded), (*seen, kind))
+
+
+def _annotations(hint: Any) -> Iterator[Since]:
+    if get_origin(hint) is Annotated:
+        yield from (note for note in get_args(hint)[1:] if isinstance(note, Since))
+
+
+def _encoded(kind: type[msgspec.Struct], name: str) -> str:
+    fields = dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
+    return fields.get(name, name)
+
+
+def _forget(body: Any, rest: Path, path: Path, strict: bool) -> None:
+    """Treat a field that this version does not have as unknown: refuse it where unknown fields are, else unset it."""
+    if not isinstance(body, msgspec.Struct):
+        if rest[0] == "*":
+            for item in body.values() if isinstance(body, dict) else body if isinstance(body, list | tuple) else ():
+                _forget(item, rest[1:], path, strict)
+        return
+    names = dict(zip(body.__struct_encode_fields__, body.__struct_fields__, strict=True))
+    name = names.get(rest[0])
+    if name is None:
+        return
+    value = getattr(body, name)
+    if value is msgspec.UNSET:
+        return
+    if len(rest) > 1:
+        _forget(value, rest[1:], path, strict)
+        return
+    default = _default(body, name)
+    if value == default:
+        return
+    if strict:
+        raise InvalidField(".".join(path), msgspec.to_builtins(value), "this field is not known at this microversion")
+    msgspec.structs.force_setattr(body, name, default)
+
+
+def _default(body: msgspec.Struct, name: str) -> Any:
+    for field in msgspec.structs.fields(body):
+        if field.name == name:
+            if field.default_factory is not msgspec.NODEFAULT:
+                return field.default_factory()
+            return msgspec.UNSET if field.default is msgspec.NODEFAULT else field.default
+    return msgspec.UNSET

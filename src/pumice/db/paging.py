@@ -1,0 +1,254 @@
+"""Lists: filters, several sort keys, keyset marker, limit and offset, the same in both databases.
+
+    VOLUMES = Listing(
+        volumes,
+        filters={"name": text_filter(volumes.c.name), "status": text_filter(volumes.c.status)},
+        sorts={"name": volumes.c.name, "created_at": volumes.c.created_at},
+        default_sort=(("created_at", "desc"),),
+        noun="Volume",
+    )
+    request = VOLUMES.parse(call.params)                        raises InvalidField
+    page = VOLUMES.page(tx, select(*COLUMNS).where(...), request, lambda row: Volume(*row))
+
+The statement selects from the listed table (joins are fine); `parse` knows `limit`, `marker`, `offset`, `sort`
+("key:dir,key:dir"), `sort_key`, `sort_dir`, `with_count`; other names are filters, or ignored. The id breaks ties.
+NULLs sort below every value in both databases.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, Table, and_, false, func, or_, select, tuple_
+
+from pumice import clock
+from pumice.db.engine import Transaction
+from pumice.errors import BadRequest, InvalidField
+
+T = TypeVar("T")
+
+MAX_LIMIT = 1000
+_MAX_OFFSET = 2**31 - 1
+
+Direction = Literal["asc", "desc"]
+Filter = Callable[[str, str], ColumnElement[bool]]
+"""`filter(name, text)` is the condition for a parameter's text. Raises InvalidField."""
+
+
+class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a list is asked for."""
+
+    limit: int = MAX_LIMIT
+    marker: str | None = None
+    """The id of the last item of the page before."""
+    offset: int = 0
+    sorts: tuple[tuple[str, Direction], ...] = ()
+    """Without the id; empty: the listing's default."""
+    filters: tuple[tuple[str, str], ...] = ()
+    with_count: bool = False
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page. `next_marker` is None on the last one; `total` counts all that the filters match, where asked for."""
+
+    items: list[T]
+    next_marker: str | None = None
+    total: int | None = None
+
+
+class Listing:
+    """How one table is listed; see the head of this file."""
+
+    def __init__(
+        self,
+        table: Table,
+        *,
+        filters: Mapping[str, Filter],
+        sorts: Mapping[str, ColumnElement[Any]],
+        default_sort: Sequence[tuple[str, Direction]] = (("created_at", "desc"),),
+        noun: str = "Item",
+        max_limit: int = MAX_LIMIT,
+        key: ColumnElement[Any] | None = None,
+    ) -> None:
+        self.table = table
+        self.filters = dict(filters)
+        self.sorts = dict(sorts)
+        self.default_sort = tuple(default_sort)
+        self.noun = noun
+        self.max_limit = max_limit
+        self.key: ColumnElement[Any] = table.c.id if key is None else key
+
+    def parse(self, params: Mapping[str, str], *, ignore: Sequence[str] = ()) -> PageRequest:
+        """The request of a query's parameters. Filters named in `ignore` are left out. Raises InvalidField."""
+        marker = params.get("marker") or None
+        return PageRequest(
+            limit=min(_whole("limit", params["limit"], 1), self.max_limit) if "limit" in params else self.max_limit,
+            marker=marker,
+            offset=_whole("offset", params["offset"], 0) if "offset" in params else 0,
+            sorts=self._sorts(params),
+            filters=tuple((name, params[name]) for name in params if name in self.filters and name not in ignore),
+            with_count=_truth("with_count", params["with_count"]) if "with_count" in params else False,
+        )
+
+    def page(
+        self, tx: Transaction, statement: Select[Any], request: PageRequest, record: Callable[[Any], T]
+    ) -> Page[T]:
+        """One page of the statement's rows as records with an `id`. Raises BadRequest for an unknown marker."""
+        statement = self._filtered(statement, request)
+        order = self._order(request)
+        total = None
+        if request.with_count:
+            counted = statement.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
+            total = int(tx.execute(counted).scalar_one())
+        if request.marker is not None:
+            statement = statement.where(self._after(tx, request.marker, order))
+        statement = statement.order_by(*(_ordered(column, direction) for column, direction in order))
+        if request.offset:
+            statement = statement.offset(request.offset)
+        rows = tx.execute(statement.limit(request.limit + 1).add_columns(self.key.label("page_key"))).all()
+        more = len(rows) > request.limit
+        rows = rows[: request.limit]
+        items = [record(row[:-1]) for row in rows]
+        return Page(items, str(rows[-1][-1]) if more else None, total)
+
+    def _filtered(self, statement: Select[Any], request: PageRequest) -> Select[Any]:
+        return statement.where(*(self.filters[name](name, text) for name, text in request.filters))
+
+    def _order(self, request: PageRequest) -> list[tuple[ColumnElement[Any], Direction]]:
+        order = [(self.sorts[name], direction) for name, direction in request.sorts or self.default_sort]
+        if not any(column is self.key for column, _ in order):
+            order.append((self.key, order[-1][1] if order else "asc"))
+        return order
+
+    def _after(
+        self, tx: Transaction, marker: str, order: Sequence[tuple[ColumnElement[Any], Direction]]
+    ) -> ColumnElement[bool]:
+        values = tx.execute(select(*(column for column, _ in order)).where(self.key == marker)).first()
+        if values is None:
+            raise BadRequest(f"marker {marker[:64]!r} is not the id of a {self.noun.lower()} in the list.")
+        directions = {direction for _, direction in order}
+        if len(directions) == 1 and not any(_nullable(column) for column, _ in order):
+            left, right = tuple_(*(column for column, _ in order)), tuple_(*values)
+            return left > right if directions == {"asc"} else left < right
+        alternatives = []
+        for place, (column, direction) in enumerate(order):
+            same = [_same(earlier, values[index]) for index, (earlier, _) in enumerate(order[:place])]
+            alternatives.append(and_(*same, _beyond(column, direction, values[place])))
+        return or_(*alternatives)
+
+    def _sorts(self, params: Mapping[str, str]) -> tuple[tuple[str, Direction], ...]:
+        if params.get("sort"):
+            pairs = [part.strip().partition(":") for part in params["sort"].split(",")]
+            found = [(key, direction or "desc") for key, _, direction in pairs]
+        elif params.get("sort_key"):
+            keys = params["sort_key"].split(",")
+            directions = (params.get("sort_dir") or "desc").split(",")
+            if len(directions) == 1:
+                directions *= len(keys)
+            if len(directions) != len(keys):
+                raise InvalidField("sort_dir", params["sort_dir"], "give one direction, or one for each sort_key")
+            found = list(zip(keys, directions, strict=True))
+        elif params.get("sort_dir"):
+            found = [(self.default_sort[0][0], params["sort_dir"])]
+        else:
+            return ()
+        return tuple(self._sort(key.strip(), direction.strip()) for key, direction in found)
+
+    def _sort(self, key: str, direction: str) -> tuple[str, Direction]:
+        if key not in self.sorts:
+            raise InvalidField("sort", key, f"sort keys are {', '.join(sorted(self.sorts))}")
+        if direction == "asc":
+            return key, "asc"
+        if direction == "desc":
+            return key, "desc"
+        raise InvalidField("sort", direction, "directions are asc and desc")
+
+
+def text_filter(column: ColumnElement[Any]) -> Filter:
+    """The column equals the text."""
+    return lambda name, text: column == text
+
+
+def truth_filter(column: ColumnElement[Any]) -> Filter:
+    """The column equals the text read as a boolean (true, false, 1, 0, yes, no)."""
+    return lambda name, text: column.is_(_truth(name, text))
+
+
+def number_filter(column: ColumnElement[Any]) -> Filter:
+    """The column equals the text read as a whole number."""
+
+    def condition(name: str, text: str) -> ColumnElement[bool]:
+        try:
+            number = int(text)
+        except ValueError:
+            raise InvalidField(name, text, "give a whole number") from None
+        return column == number if abs(number) < 2**31 else false()
+
+    return condition
+
+
+_COMPARISONS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "gt": lambda column, value: column > value,
+    "gte": lambda column, value: column >= value,
+    "lt": lambda column, value: column < value,
+    "lte": lambda column, value: column <= value,
+    "eq": lambda column, value: column == value,
+    "neq": lambda column, value: column != value,
+}
+
+
+def time_filter(column: ColumnElement[Any]) -> Filter:
+    """`created_at=gt:2026-01-01T00:00:00,lte:...`: comparisons joined by and; a bare time is `eq`."""
+
+    def condition(name: str, text: str) -> ColumnElement[bool]:
+        conditions = []
+        for part in text.split(","):
+            word, colon, rest = part.strip().partition(":")
+            if not colon or word not in _COMPARISONS:
+                word, rest = "eq", part
+            try:
+                moment = clock.parse(rest)
+            except ValueError:
+                raise InvalidField(name, rest, "give an ISO 8601 time, e.g. gte:2026-01-31T00:00:00") from None
+            conditions.append(_COMPARISONS[word](column, moment))
+        return and_(*conditions)
+
+    return condition
+
+
+def _nullable(column: ColumnElement[Any]) -> bool:
+    return bool(getattr(column, "nullable", True))
+
+
+def _ordered(column: ColumnElement[Any], direction: Direction) -> ColumnElement[Any]:
+    if direction == "asc":
+        return column.asc().nulls_first() if _nullable(column) else column.asc()
+    return column.desc().nulls_last() if _nullable(column) else column.desc()
+
+
+def _same(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    return column.is_(None) if value is None else column == value
+
+
+def _beyond(column: ColumnElement[Any], direction: Direction, value: Any) -> ColumnElement[bool]:
+    """The column stands behind the value in that direction, NULL being the smallest of all."""
+    if direction == "asc":
+        return column.is_not(None) if value is None else column > value
+    if value is None:
+        return false()
+    return or_(column < value, column.is_(None)) if _nullable(column) else column < value
+
+
+def _whole(name: str, text: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit()) or not least <= (number := int(text[:20])) <= _MAX_OFFSET:
+        raise InvalidField(name, text, f"give a whole number from {least} to {_MAX_OFFSET}")
+    return number
+
+
+def _truth(name: str, text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered in ("1", "true", "t", "yes", "y", "on"):
+        return True
+    if lowered in ("0", "false", "f", "no", "n", "off"):
+        return False
+    raise InvalidField(name, text, "give true or false")
