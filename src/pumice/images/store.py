@@ -2,7 +2,7 @@
 
     <directory>/<image id>                          published data of an image
     <directory>/.<image id>.<upload id>.upload      an upload under way; its writer holds a flock on it
-    <directory>/.lock                               flock around publishing and removing, so that neither meets the other
+    <directory>/.lock                               flock around publishing and removing: neither meets the other
 
     upload = store.begin(image_id, upload_id)       before the image's row turns to "saving"
     upload.write(...) ... ; upload.publish()        then the row turns to "active"
