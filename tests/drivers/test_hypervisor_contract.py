@@ -24,7 +24,6 @@ from pumice.hypervisors.contract import (
 )
 from pumice.hypervisors.memory import Behaviour, MemoryHypervisor
 from pumice.hypervisors.registry import HypervisorConfig, make
-from tests.lab.guest import end_guests
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
@@ -62,18 +61,14 @@ class Bench:
         return {disk.serial: (disk.live, disk.stored) for disk in self.hypervisor.disks(server_id)}
 
 
-@pytest.fixture(scope="session", params=["memory", "libvirt"])
-def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """One for the whole session: a process can open only one embedded root in its life."""
-    root = tmp_path_factory.mktemp(f"hypervisor-{request.param}")
-    config = HypervisorConfig(host="node1", directory=root, driver=request.param)
+@pytest.fixture(scope="module", params=["memory", "libvirt"])
+def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    if request.param == "libvirt":
+        return Bench(request.getfixturevalue("libvirt_hypervisor"), request.getfixturevalue("libvirt_config"))
+    config = HypervisorConfig(host="node1", directory=tmp_path_factory.mktemp("memory"), driver="memory")
     hypervisor = make(config)
     hypervisor.start()
-    try:
-        yield Bench(hypervisor, config)
-    finally:
-        hypervisor.close()
-        end_guests(root)
+    return Bench(hypervisor, config)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ for again fails although the first one works on. Only the two XML definitions co
              (between the two a crash leaves the disk in the stored definition only; detaching again finishes it)
 
 A guest that refused may let go later, when it is resumed or has booted: then the disk is in the stored definition
-only, which `list` shows, and both verbs finish. Called by `libvirt.py`.
+only, which `observe` shows, and both verbs finish. Called by `libvirt.py`.
 """
 
 import threading

@@ -32,8 +32,8 @@ EMBED = "qemu:///embed?root="
 QUIET = threading.Lock()
 LOADED: list[ModuleType] = []
 EMBEDDED: dict[str, Any] = {}
-"""Connections to embedded drivers: kept until the process ends. libvirt cannot really close one (after a dozen times
-it says "Too many drivers"), and a process can open only one root in its life."""
+"""One more connection to each embedded driver, kept until the process ends: libvirt cannot shut the driver down and
+start it again for ever (after a dozen times it says "Too many drivers"). A process can open one root in its life."""
 
 
 def load_libvirt(log: Path | None = None) -> ModuleType:
@@ -99,9 +99,9 @@ class LibvirtConnection:
             if self._connection is not None and self._connection.isAlive():
                 return self._connection
             try:
-                fresh = EMBEDDED.get(self.uri) or libvirt.open(self.uri)
-                if self.uri.startswith(EMBED):
-                    EMBEDDED[self.uri] = fresh
+                fresh = libvirt.open(self.uri)
+                if self.uri.startswith(EMBED) and self.uri not in EMBEDDED:
+                    EMBEDDED[self.uri] = libvirt.open(self.uri)
                 self._events = self._on_open(libvirt, fresh)
             except libvirt.libvirtError as error:
                 raise HypervisorDown(f"libvirt does not answer at {self.uri}: {sentence(error)}") from error
@@ -117,8 +117,7 @@ class LibvirtConnection:
         with self.call("close the connection"):
             for event in self._events:
                 old.domainEventDeregisterAny(event)
-            if not self.uri.startswith(EMBED):
-                old.close()
+            old.close()
 
     def domain(self, server_id: str) -> Any:
         """libvirt's handle of our guest; to be called inside `call`. Raises GuestMissing, HypervisorDown."""
