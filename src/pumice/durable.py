@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pumice import faults
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -53,6 +55,7 @@ def write_file(dir_fd: int, name: str, content: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+    faults.point("durable.write_file:made")
     os.rename(scratch, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     os.fsync(dir_fd)
 

@@ -1,12 +1,7 @@
 """The fault points: they do nothing without a plan, and exactly what a plan says with one."""
 
 import errno
-import os
-import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -77,15 +72,3 @@ def test_a_plan_from_json_fails_with_the_errno_it_names() -> None:
 def test_a_plan_that_says_nonsense_is_refused(text: str) -> None:
     with pytest.raises(msgspec.MsgspecError):
         faults.parse(text)
-
-
-def test_a_kill_from_the_environment_happens_once_across_restarts(tmp_path: Path) -> None:
-    marker = tmp_path / "killed"
-    plan = [{"point": "here", "action": "kill", "once": str(marker)}]
-    environment = os.environ | {faults.VARIABLE: msgspec.json.encode(plan).decode()}
-    command = [sys.executable, "-c", "from pumice import faults; faults.point('here'); print('passed')"]
-    first = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
-    assert first.returncode == -signal.SIGKILL
-    assert marker.exists()
-    second = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True)
-    assert second.stdout == b"passed\n"

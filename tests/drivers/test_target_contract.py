@@ -1,16 +1,11 @@
 """The contract of a target driver, held by the local target."""
 
-import os
-import signal
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from pumice import faults
 from pumice.outcomes import Removed
 from pumice.storage.contract import Location
 from pumice.targets.config import TargetConfig
@@ -22,19 +17,6 @@ pytestmark = pytest.mark.fast
 HERE = Connector(host="node1")
 VOLUME, ATTACHMENT, OTHER = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
 PLACE = Location(kind="file", path="/pool/volume.raw", size_bytes=1 << 30)
-
-CONNECT = """
-import sys
-from pumice.storage.contract import Location
-from pumice.targets.config import TargetConfig
-from pumice.targets.contract import Connector
-from pumice.targets.local import LocalTarget
-target = LocalTarget(TargetConfig(name="test", host="node1", directory=sys.argv[1]))
-target.start()
-place = Location(kind="file", path="/pool/volume.raw", size_bytes=1 << 30)
-target.connect(sys.argv[2], sys.argv[3], place, Connector(host="node1"), False)
-target.disconnect(sys.argv[2], sys.argv[3])
-"""
 
 
 @pytest.fixture(params=DRIVERS)
@@ -110,27 +92,3 @@ def test_a_missing_directory_is_a_problem_until_start_makes_it_again(target: Tar
         target.exports()
     target.start()
     assert target.check() == []
-
-
-@pytest.mark.real
-@pytest.mark.parametrize(
-    "point", ["local.connect:before", "local.connect:made", "local.disconnect:before", "local.disconnect:made"]
-)
-def test_killed_anywhere_the_same_calls_again_finish(point: str, tmp_path: Path) -> None:
-    directory = tmp_path / "exports"
-    plan = [{"point": point, "action": "kill"}]
-    killed = subprocess.run(
-        [sys.executable, "-c", CONNECT, str(directory), VOLUME, ATTACHMENT],
-        env=os.environ | {faults.VARIABLE: msgspec.json.encode(plan).decode()},
-        timeout=60,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
-    target = DRIVERS["local"](TargetConfig(name="test", host="node1", directory=str(directory)))
-    target.start()
-    there = point in ("local.connect:made", "local.disconnect:before")
-    assert target.exports() == ([Export(VOLUME, ATTACHMENT)] if there else [])
-    target.connect(VOLUME, ATTACHMENT, PLACE, HERE, False)
-    assert target.exports() == [Export(VOLUME, ATTACHMENT)]
-    assert target.disconnect(VOLUME, ATTACHMENT) is Removed.DELETED
-    assert list(directory.iterdir()) == []

@@ -116,9 +116,10 @@ class FileDriver:
         with self._pool() as pool:
             found = os.fstatvfs(pool.root)
             total, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
-            if xfs_pool.backing_image(self._config.path) is not None:
+            image = xfs_pool.backing_image(self._config.path)
+            if image is not None:
                 used = total - found.f_bfree * found.f_frsize
-                total, free = self._below(total, free)
+                total, free = xfs_pool.limited_below(image, total, free)
             else:
                 used = sum(entry.st_blocks * 512 for kind in (VOLUME, SNAPSHOT) for _, entry in pool.published(kind))
             return PoolStats(
@@ -365,15 +366,6 @@ class FileDriver:
         elif not Path(self._config.record_path).exists() and xfs_pool.wanted(self._config.path):
             xfs_pool.create(image, self._config.size_bytes)
             xfs_pool.mount(image, self._config.path)
-
-    def _below(self, total: int, free: int) -> tuple[int, int]:
-        """(total, free) of a mounted image, limited by the file system that the sparse image lies on."""
-        image = xfs_pool.backing_image(self._config.path)
-        if image is None:
-            return total, free
-        below, taken = os.statvfs(image.parent), image.stat().st_blocks * 512
-        free_below = below.f_bavail * below.f_frsize
-        return min(total, taken + free_below), min(free, free_below)
 
     @staticmethod
     def _volume_of(pool: PoolDirectory, snapshot_id: str) -> str:

@@ -145,6 +145,14 @@ def backing_image(directory: str) -> Path | None:
     return None if there is None or there.backing_file is None else Path(there.backing_file)
 
 
+def limited_below(image: Path, total: int, free: int) -> tuple[int, int]:
+    """(total, free) bytes of a mounted image, limited by the file system that the sparse image lies on.
+    Raises OSError."""
+    below, taken = os.statvfs(image.parent), image.stat().st_blocks * 512
+    free_below = below.f_bavail * below.f_frsize
+    return min(total, taken + free_below), min(free, free_below)
+
+
 def _go_direct(device: str, lock: int) -> None:
     """Ask the loop device not to cache the image a second time; where it cannot, everything works all the same."""
     if _read(Path("/sys/block") / Path(device).name / "loop" / "dio") == "1":
