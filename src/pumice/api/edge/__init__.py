@@ -1,13 +1,13 @@
 """The edge: everything of HTTP that no face writes itself.
 
-    route.py       Route, Call, Answer, Await: what faces are made of
-    views.py       View, Field: records to answers, by microversion
-    bodies.py      bytes to Structs, faults to 400s that name the field
-    versions.py    Since, microversions       links.py      URLs of answers       envelopes.py   errors as each face says them
-    face.py        Face: routes, envelope, versions, discovery                    router.py      paths to routes
-    dispatch.py    Edge: the ASGI application; parse, authenticate, one database hop, answer
-    hops.py        the database hop: token, policy, handler, encoding             replies.py     bytes onto the wire
-    openapi.py     the OpenAPI document       metrics.py    Prometheus            logs.py        the access log
+route.py       Route, Call, Answer, Await: what faces are made of
+views.py       View, Field: records to answers, by microversion
+bodies.py      bytes to Structs, faults to 400s that name the field
+versions.py    Since, microversions       links.py      URLs of answers       envelopes.py   errors as each face says them
+face.py        Face: routes, envelope, versions, discovery                    router.py      paths to routes
+dispatch.py    Edge: the ASGI application; parse, authenticate, one database hop, answer
+hops.py        the database hop: token, policy, handler, encoding             replies.py     bytes onto the wire
+openapi.py     the OpenAPI document       metrics.py    Prometheus            logs.py        the access log
 """
 
 from pumice.api.edge.route import Answer, Await, Call, Route

@@ -1,9 +1,9 @@
 """How each face says what went wrong.
 
-    volume, compute   {"itemNotFound": {"code": 404, "message": "..."}}
-    identity          {"error": {"code": 404, "message": "...", "title": "Not Found"}}
-    image             {"code": 404, "title": "Not Found", "message": "..."}
-    metering          {"error_message": {"faultcode": "Client", "faultstring": "...", "debuginfo": null}}
+volume, compute   {"itemNotFound": {"code": 404, "message": "..."}}
+identity          {"error": {"code": 404, "message": "...", "title": "Not Found"}}
+image             {"code": 404, "title": "Not Found", "message": "..."}
+metering          {"error_message": {"faultcode": "Client", "faultstring": "...", "debuginfo": null}}
 """
 
 from collections.abc import Callable

@@ -64,9 +64,7 @@ def _asked(range_: VersionRange, header: str | None, legacy: str | None) -> Micr
         return range_.highest
     major, dot, minor = text.partition(".")
     if not (dot and _is_number(major) and _is_number(minor)):
-        raise BadRequest(
-            f"API Version String {text[:40]!r} is of invalid format. Must be of format MajorNum.MinorNum."
-        )
+        raise BadRequest(f"API Version String {text[:40]!r} is of invalid format. Must be of format MajorNum.MinorNum.")
     found = int(major), int(minor)
     if not range_.lowest <= found <= range_.highest:
         raise NotAcceptable(
