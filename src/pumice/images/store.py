@@ -173,7 +173,7 @@ class Upload:
 
     def __init__(self, store: ImageStore, image_id: str, path: Path, fd: int) -> None:
         self._store = store
-        self._image_id = image_id
+        self.image_id = image_id
         self._path = path
         self._fd = fd
         self._guard = threading.Lock()
@@ -221,7 +221,7 @@ class Upload:
                 raise _explain(error) from error
             point("image.publish:synced")
             with self._store.exclusive():
-                self._path.rename(self._store.path(self._image_id))
+                self._path.rename(self._store.path(self.image_id))
                 _sync_directory(self._store.directory)
             point("image.publish:published")
             return Stored(self.size, self._md5.hexdigest(), self._sha512.hexdigest())
@@ -233,7 +233,7 @@ class Upload:
                 return
             mine = os.fstat(self._fd)
             with self._store.exclusive():
-                for path in (self._path, self._store.path(self._image_id)):
+                for path in (self._path, self._store.path(self.image_id)):
                     with contextlib.suppress(FileNotFoundError):
                         found = path.lstat()
                         if (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino):
