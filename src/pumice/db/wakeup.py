@@ -16,6 +16,10 @@ from typing import Protocol
 import psycopg
 from sqlalchemy.engine import URL
 
+_RECONNECT_SECONDS = 0.5
+_CHECK_SECONDS = 30.0
+"""A connection that died without a word is noticed after this long."""
+
 Listener = Callable[[str], None]
 
 
@@ -130,6 +134,7 @@ class PostgresBus:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._ready = threading.Event()
+        self._stop_read, self._stop_write = os.pipe2(os.O_CLOEXEC)
         self._guard = threading.Lock()
 
     def listen(self, listener: Listener) -> None:
@@ -150,16 +155,20 @@ class PostgresBus:
                     connection.execute("LISTEN pumice")
                     self._ready.set()
                     while not self._closing.is_set():
-                        for notification in connection.notifies(timeout=0.5):
+                        select.select([connection.fileno(), self._stop_read], [], [], _CHECK_SECONDS)
+                        for notification in connection.notifies(timeout=0):
                             self._listeners.call(notification.payload.split("\n"))
             except psycopg.Error:
-                self._closing.wait(0.5)
+                self._closing.wait(_RECONNECT_SECONDS)
 
     def send(self, topics: Sequence[str]) -> None:
         """Nothing: the transaction sent it with NOTIFY, and this process listens like the others."""
 
     def close(self) -> None:
         self._closing.set()
+        os.write(self._stop_write, b".")
         with self._guard:
             if self._thread is not None:
                 self._thread.join()
+        os.close(self._stop_read)
+        os.close(self._stop_write)

@@ -32,6 +32,7 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    literal,
     or_,
     select,
     update,
@@ -292,7 +293,9 @@ def end_session(tx: Transaction, session_id: str, *, crashed: bool, heartbeat_at
         values["crashes"] = crashes + case((suspect, 1), else_=0)
         # At once after the first crash, then more and more patient: 0, 0.25, 1, 2.25, 4 s ... a minute.
         pause = case((crashes > 15, 60 * SECOND), else_=crashes * crashes * (SECOND // 4))
-        values["not_before"] = case((and_(suspect, crashes > 0), tx.now + pause), else_=operations.c.not_before)
+        values["not_before"] = case(
+            (and_(suspect, crashes > 0), literal(tx.now, BigInteger) + pause), else_=operations.c.not_before
+        )
     tx.execute(
         update(operations).where(operations.c.session_id == session_id, operations.c.state.in_(LIVE)).values(**values)
     )

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import msgspec
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Select,
     and_,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    literal,
     or_,
     select,
     text,
@@ -140,6 +142,16 @@ def enqueue(
     return row
 
 
+def take(tx: Transaction, operation_id: str, claims: Iterable[Claim]) -> None:
+    """More claims for a live operation, in a step's `record`: what it could not hold from its enqueue on, because an
+    operation before it did. Raises Busy as `enqueue` does; the step then raises StepNotReady."""
+    wanted = _distinct(claims)
+    _refuse_if_held(tx, wanted)
+    if wanted:
+        rows = [{"operation_id": operation_id, **msgspec.structs.asdict(claim)} for claim in wanted]
+        tx.execute(insert(_resources), rows)
+
+
 def _distinct(claims: Iterable[Claim]) -> list[Claim]:
     """One claim a resource (exclusive wins), in an order that is the same for everybody."""
     by_resource: dict[tuple[str, str], Claim] = {}
@@ -218,7 +230,7 @@ def hasten(tx: Transaction, operation_id: str) -> Answer:
 
 def _not_later(tx: Transaction, column: ColumnElement[int]) -> ColumnElement[int]:
     """SQL: the column's time, now at the latest."""
-    return case((column > tx.now, tx.now), else_=column)
+    return case((column > tx.now, literal(tx.now, BigInteger)), else_=column)
 
 
 def _answer(tx: Transaction, operation_id: str, changed: int) -> Answer:

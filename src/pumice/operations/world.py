@@ -6,6 +6,7 @@ the simulators.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pumice.hypervisors.contract import Hypervisor
 from pumice.images.store import ImageStore
@@ -34,6 +35,8 @@ class World:
     backends: Mapping[str, Backend] = field(default_factory=dict)
     hypervisor: Hypervisor | None = None
     images: ImageStore | None = None
+    servers: Path | None = None
+    """Directory of what servers of this host have of their own (`<server id>/root.raw`, kernel, ramdisk)."""
 
     def backend(self, name: str) -> Backend:
         """The backend of this name. KeyError means a step ran at the wrong place."""
