@@ -78,7 +78,8 @@ def live_operations(tx: Transaction, resource_type: str, resource_id: str) -> tu
 
 def read_marks(tx: Transaction, resource_type: str, resource_id: str) -> Marks:
     """The operator's marks on the resource."""
-    return Marks(**dict(tx.execute(_MARKS, {"resource_type": resource_type, "id": resource_id}).tuples()))
+    rows = tx.execute(_MARKS, {"resource_type": resource_type, "id": resource_id})
+    return Marks(**{row[0]: row[1] for row in rows})
 
 
 def refresh_volume(tx: Transaction, volume_id: str) -> str | None:
