@@ -1,0 +1,108 @@
+"""Start, stop, reboot, pause and unpause a server.
+
+    take    its turn: attaches and detaches under way have ended
+    act     the hypervisor does it; the power that was reached is a fact
+
+Nothing is undone: what the hypervisor made of a failed one is observed (`observe.py`), and the reason is the action's.
+Start defines the guest anew from the rows, so one whose definition was lost starts too, with all its volumes.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from sqlalchemy import update
+
+from pumice.compute.notifications import notify_server
+from pumice.compute.operations.definitions import guest_of
+from pumice.compute.operations.settling import at_host, finish_action, settle_server, take_turn
+from pumice.db.engine import Transaction
+from pumice.db.schema import servers
+from pumice.hypervisors.contract import GuestState
+from pumice.operations.model import Operation, Run, Step, caller_of, exclusive
+
+GRACEFUL_SECONDS = 5.0
+"""How long a guest may take to shut down by itself when it is asked to stop."""
+
+
+class PowerServer(msgspec.Struct, frozen=True, kw_only=True):
+    """`graceful`: ask the guest before it is forced."""
+
+    server_id: str
+    host: str
+    event_id: str
+    graceful: bool = False
+
+
+def take(tx: Transaction, run: Run[PowerServer]) -> None:
+    take_turn(tx, run, (exclusive("server", run.arguments.server_id),))
+
+
+def start(run: Run[PowerServer]) -> None:
+    hypervisor, server_id = run.world.hypervisor, run.arguments.server_id
+    state = hypervisor.state(server_id)
+    if state is GuestState.PAUSED:
+        hypervisor.resume(server_id)
+    elif state is not GuestState.RUNNING:
+        hypervisor.define(guest_of(run))
+        hypervisor.start_guest(server_id)
+
+
+def stop(run: Run[PowerServer]) -> None:
+    graceful = GRACEFUL_SECONDS if run.arguments.graceful else 0.0
+    run.world.hypervisor.stop_guest(run.arguments.server_id, graceful)
+
+
+def reboot(run: Run[PowerServer]) -> None:
+    hypervisor, server_id = run.world.hypervisor, run.arguments.server_id
+    if hypervisor.state(server_id) is GuestState.RUNNING:
+        hypervisor.reset(server_id)
+    else:
+        start(run)
+
+
+def pause(run: Run[PowerServer]) -> None:
+    run.world.hypervisor.pause(run.arguments.server_id)
+
+
+def unpause(run: Run[PowerServer]) -> None:
+    run.world.hypervisor.resume(run.arguments.server_id)
+
+
+def _operation(kind: str, do: Callable[[Run[PowerServer]], None], power: str, event: str) -> Operation[PowerServer]:
+    def record(tx: Transaction, run: Run[PowerServer]) -> None:
+        server_id = run.arguments.server_id
+        tx.execute(update(servers).where(servers.c.id == server_id).values(power=power, updated_at=tx.now))
+        finish_action(tx, run)
+
+    def fail(tx: Transaction, run: Run[PowerServer], reason: str) -> None:
+        finish_action(tx, run, reason)
+
+    def settle(tx: Transaction, run: Run[PowerServer]) -> None:
+        settle_server(tx, run)
+        if run.row.state == "done":
+            notify_server(tx, run.arguments.server_id, f"{event}.end", caller_of(run.row))
+
+    return Operation(
+        kind,
+        PowerServer,
+        "server",
+        steps=(Step("take", record=take, at=at_host), Step("act", do=do, record=record, at=at_host)),
+        failed=fail,
+        settle=settle,
+    )
+
+
+START_SERVER = _operation("server.start", start, "on", "power_on")
+STOP_SERVER = _operation("server.stop", stop, "off", "power_off")
+REBOOT_SERVER = _operation("server.reboot", reboot, "on", "reboot")
+PAUSE_SERVER = _operation("server.pause", pause, "paused", "pause")
+UNPAUSE_SERVER = _operation("server.unpause", unpause, "on", "unpause")
+
+POWER = {
+    "start": (START_SERVER, "power_on"),
+    "stop": (STOP_SERVER, "power_off"),
+    "reboot": (REBOOT_SERVER, "reboot"),
+    "pause": (PAUSE_SERVER, "pause"),
+    "unpause": (UNPAUSE_SERVER, "unpause"),
+}
+"""Action of `compute.transitions` -> (operation, name in notifications)."""

@@ -1,0 +1,56 @@
+"""What a server has of its own on its host: copies of its kernel and ramdisk, and a local root disk.
+
+    <servers>/<server id>/kernel, ramdisk, root.raw
+
+Copies (reflinks where the file system can) keep a server independent of the image it was made from. A copy is made
+under another name and renamed, so that a file under its final name is whole.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pumice.operations.model import Run, StepFailed
+from pumice.operations.world import World
+from pumice.storage.sparse import copy_or_reflink
+
+SECTOR = 512
+
+
+def directory(world: World, server_id: str) -> Path:
+    """Where the server's files are. Raises StepFailed on a host that has no place for them."""
+    if world.servers is None:
+        raise StepFailed(f"host {world.host} has no directory for servers")
+    return world.servers / server_id
+
+
+def copy_image(run: Run[Any], image_id: str, name: str, size_bytes: int = 0) -> str:
+    """Copy the image's data to the server's file of this name, grown to size_bytes; its path. Raises StepFailed."""
+    if run.world.images is None:
+        raise StepFailed(f"host {run.world.host} has no image store")
+    target = directory(run.world, run.arguments.server_id) / name
+    if target.exists():
+        return str(target)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    scratch = target.with_name(f".{name}.{run.epoch}")
+    try:
+        with run.world.images.path(image_id).open("rb") as source, scratch.open("wb") as copy:
+            copy_or_reflink(source.fileno(), copy.fileno(), run.progress)
+            size = max(size_bytes, copy.seek(0, os.SEEK_END))
+            os.ftruncate(copy.fileno(), -(-size // SECTOR) * SECTOR if name == "root.raw" else size)
+            os.fsync(copy.fileno())
+    except FileNotFoundError as error:
+        raise StepFailed(
+            f"the data of image {image_id} is missing in the image store of host {run.world.host}"
+        ) from error
+    except OSError as error:
+        raise StepFailed(f"image {image_id} could not be copied on host {run.world.host}: {error.strerror}") from error
+    scratch.replace(target)
+    return str(target)
+
+
+def remove(world: World, server_id: str) -> None:
+    """Remove all of them; absent is fine."""
+    if world.servers is not None:
+        shutil.rmtree(world.servers / server_id, ignore_errors=True)

@@ -1,0 +1,79 @@
+"""What the operations of compute share: places, settling, waiting for one's turn, what is written when one fails."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select, update
+
+from pumice.compute import instance_actions
+from pumice.compute.facts import refresh_server
+from pumice.db.engine import Transaction
+from pumice.db.schema import block_device_mappings, operations
+from pumice.errors import Busy
+from pumice.operations import store
+from pumice.operations.model import ANYWHERE, Claim, Run, StepNotReady, host_place
+
+QUEUED = (
+    "server.detach_volume",
+    "server.delete",
+    "server.start",
+    "server.stop",
+    "server.reboot",
+    "server.pause",
+    "server.unpause",
+)
+"""Kinds that wait for others to let go, instead of being refused."""
+
+
+def at_host(arguments: Any, _results: Mapping[str, Any]) -> str:
+    """The place of steps that call the hypervisor; a server that was never placed has nothing on any host."""
+    host: str | None = arguments.host
+    return ANYWHERE if host is None else host_place(host)
+
+
+def take_turn(tx: Transaction, run: Run[Any], claims: Sequence[Claim]) -> None:
+    """Hold these from now on (what it holds already stays). Raises StepNotReady while another operation holds one."""
+    held = {
+        (claim.resource_type, claim.resource_id)
+        for claim in claims
+        for one in store.live_for(tx, claim.resource_type, claim.resource_id)
+        if one.operation_id == run.operation_id
+    }
+    wanted = [claim for claim in claims if (claim.resource_type, claim.resource_id) not in held]
+    try:
+        store.take(tx, run.operation_id, wanted)
+    except Busy as busy:
+        raise StepNotReady(busy.message, pause=0.1) from busy
+
+
+def settle_server(tx: Transaction, run: Run[Any]) -> None:
+    """Rewrite what is derived of the server; once the operation has ended, wake those that wait for it."""
+    refresh_server(tx, run.arguments.server_id)
+    if run.row.state in ("done", "undone"):
+        subjects = [run.arguments.server_id, run.row.subject_id]
+        attached = select(block_device_mappings.c.attachment_id).where(
+            block_device_mappings.c.server_id == run.arguments.server_id,
+            block_device_mappings.c.attachment_id.is_not(None),
+        )
+        statement = select(operations.c.id).where(
+            operations.c.subject_id.in_(subjects) | operations.c.subject_id.in_(attached),
+            operations.c.state == "running",
+            operations.c.kind.in_(QUEUED),
+            operations.c.not_before > tx.now,
+        )
+        for waiting in tx.execute(statement).scalars().all():
+            store.hasten(tx, waiting)
+
+
+def forget_mapping(tx: Transaction, attachment_id: str) -> None:
+    """The disk is not the server's any more."""
+    tx.execute(
+        update(block_device_mappings)
+        .where(block_device_mappings.c.attachment_id == attachment_id, block_device_mappings.c.deleted_at.is_(None))
+        .values(deleted_at=tx.now, updated_at=tx.now)
+    )
+
+
+def finish_action(tx: Transaction, run: Run[Any], failure: str | None = None) -> None:
+    """The instance action's event of this operation ends: Success, or Error with one sentence."""
+    instance_actions.finish_event(tx, run.arguments.event_id, failure=failure)

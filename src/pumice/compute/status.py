@@ -1,0 +1,55 @@
+"""Status is derived, never set: one pure function from a server's facts to the words of the API.
+
+`compute.facts` reads the facts and rewrites the cached columns in the transaction that changes a fact. In order of
+strength: gone > going (task_state deleting) > a live exclusive operation > life > power.
+"""
+
+import msgspec
+
+from pumice.compute.transitions import STATUSES, of_operation
+
+
+class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a server's status depends on."""
+
+    life: str
+    """making, there, broken, going, gone"""
+    power: str
+    """on, off, paused, none: as last observed"""
+    failed: bool = False
+    """It has a fault: it could not be made."""
+    operation: str | None = None
+    """Kind of the operation that holds it exclusively."""
+
+
+class ServerStatus(msgspec.Struct, frozen=True):
+    """The cached columns."""
+
+    status: str
+    vm_state: str
+    task_state: str | None
+
+
+_POWER = {"on": "active", "paused": "paused", "off": "stopped", "none": "stopped"}
+
+
+def server_status(facts: ServerFacts) -> ServerStatus:
+    """The three words that a server is shown with."""
+    if facts.life == "gone":
+        return ServerStatus("DELETED", "deleted", None)
+    vm_state = _vm_state(facts)
+    status = STATUSES[vm_state]
+    if facts.life == "going":
+        return ServerStatus(status, vm_state, "deleting")
+    running = None if facts.operation is None else of_operation(facts.operation)
+    if running is None or running.task_state is None:
+        return ServerStatus(status, vm_state, None)
+    return ServerStatus(running.running_status or status, vm_state, running.task_state)
+
+
+def _vm_state(facts: ServerFacts) -> str:
+    if facts.life == "broken" or (facts.life == "going" and facts.failed):
+        return "error"
+    if facts.life == "making" or (facts.life == "going" and facts.power == "none"):
+        return "building"
+    return _POWER[facts.power]
