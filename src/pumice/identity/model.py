@@ -102,6 +102,6 @@ class DomainChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UserChange(DomainChange, frozen=True, kw_only=True):
-    email: str | None | msgspec.UnsetType = msgspec.UNSET
-    default_project_id: str | None | msgspec.UnsetType = msgspec.UNSET
+    email: str | msgspec.UnsetType | None = msgspec.UNSET
+    default_project_id: str | msgspec.UnsetType | None = msgspec.UNSET
     password_hash: str | msgspec.UnsetType = msgspec.UNSET
