@@ -47,16 +47,16 @@ class GuestDisks:
 
     # -- events of libvirt, in its own thread --------------------------------------------------------------------
 
-    def changed(self, *_event: object) -> None:
+    def changed(self) -> None:
         """Something happened to some guest: whoever waits looks again."""
         with self._changes:
             self._count += 1
             self._changes.notify_all()
 
-    def removal_refused(self, _connection: object, domain: Any, alias: str, _opaque: object) -> None:
+    def removal_refused(self, server_id: str, alias: str) -> None:
         """A guest said that it keeps a device."""
         with self._changes:
-            self._refused.add((domain.UUIDString(), alias))
+            self._refused.add((server_id, alias))
         self.changed()
 
     def wait(self, reached: Callable[[], bool], seconds: float, look_seconds: float = LOOK_SECONDS) -> bool:

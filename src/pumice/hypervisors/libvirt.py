@@ -85,7 +85,7 @@ class LibvirtHypervisor:
         self._short = libvirt_root.prepare_root(self._root)
         self._type = "kvm" if kvm_works() else "qemu"
         uri = self._uri or embedded_uri(self._short)
-        self._connection = LibvirtConnection(uri, self._short / "libvirt.log", self._register)
+        self._connection = LibvirtConnection(uri, self._short / "libvirt.log", self._disks)
         self._disks.connection = self._connection
         self._connection.open()
         with self._call("find the running guests"):
@@ -338,17 +338,6 @@ class LibvirtHypervisor:
             if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
                 return True  # it went off while we looked
             raise
-
-    def _register(self, libvirt: Any, connection: Any) -> list[int]:
-        """Let whoever waits look again when a guest's state or disks change; the ids of the registrations."""
-        return [
-            connection.domainEventRegisterAny(None, event, callback, None)
-            for event, callback in (
-                (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._disks.changed),
-                (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._disks.changed),
-                (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, self._disks.removal_refused),
-            )
-        ]
 
 
 def kvm_works() -> bool:

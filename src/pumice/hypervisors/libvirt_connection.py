@@ -15,11 +15,11 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from pumice import faults
@@ -32,8 +32,43 @@ EMBED = "qemu:///embed?root="
 QUIET = threading.Lock()
 LOADED: list[ModuleType] = []
 EMBEDDED: dict[str, Any] = {}
-"""One more connection to each embedded driver, kept until the process ends: libvirt cannot shut the driver down and
-start it again for ever (after a dozen times it says "Too many drivers"). A process can open one root in its life."""
+"""The one connection to each embedded driver, kept until the process ends: every open registers the driver again
+(after a few dozen libvirt says "Too many drivers"). A process can open one root in its life."""
+
+
+class Listener(Protocol):
+    """Who is told of libvirt's events, in libvirt's own thread."""
+
+    def changed(self) -> None:
+        """Some guest's state or disks changed."""
+
+    def removal_refused(self, server_id: str, alias: str) -> None:
+        """The guest said that it keeps this device."""
+
+
+LISTENERS: set[Listener] = set()
+
+
+def tell_changed(*_event: object) -> None:
+    """libvirt's callback for everything that may end a wait."""
+    for listener in list(LISTENERS):
+        listener.changed()
+
+
+def tell_refused(_connection: object, domain: Any, alias: str, _opaque: object) -> None:
+    """libvirt's callback for a device that a guest keeps."""
+    for listener in list(LISTENERS):
+        listener.removal_refused(domain.UUIDString(), alias)
+
+
+def listen(libvirt: ModuleType, connection: Any) -> None:
+    """Register for events, once for each connection: libvirt takes the same callback only once."""
+    for event, callback in (
+        (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, tell_changed),
+        (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, tell_changed),
+        (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, tell_refused),
+    ):
+        connection.domainEventRegisterAny(None, event, callback, None)
 
 
 def load_libvirt(log: Path | None = None) -> ModuleType:
@@ -76,15 +111,13 @@ def sentence(error: Exception) -> str:
 class LibvirtConnection:
     """See the top of this file. Every method may be called from any thread."""
 
-    def __init__(self, uri: str, log: Path | None, on_open: Callable[[ModuleType, Any], list[int]]) -> None:
-        """`on_open` is called with the binding and each new connection; it registers for events and answers their
-        ids."""
+    def __init__(self, uri: str, log: Path | None, listener: Listener) -> None:
+        """The listener is told of events while this is open."""
         self.uri = uri
         self._log = log
-        self._on_open = on_open
+        self._listener = listener
         self._lock = threading.Lock()
         self._connection: Any = None
-        self._events: list[int] = []
         self._running: dict[object, float] = {}
 
     @property
@@ -99,12 +132,15 @@ class LibvirtConnection:
             if self._connection is not None and self._connection.isAlive():
                 return self._connection
             try:
-                fresh = libvirt.open(self.uri)
-                if self.uri.startswith(EMBED) and self.uri not in EMBEDDED:
-                    EMBEDDED[self.uri] = libvirt.open(self.uri)
-                self._events = self._on_open(libvirt, fresh)
+                fresh = EMBEDDED.get(self.uri)
+                if fresh is None:
+                    fresh = libvirt.open(self.uri)
+                    listen(libvirt, fresh)
+                    if self.uri.startswith(EMBED):
+                        EMBEDDED[self.uri] = fresh
             except libvirt.libvirtError as error:
                 raise HypervisorDown(f"libvirt does not answer at {self.uri}: {sentence(error)}") from error
+            LISTENERS.add(self._listener)
             self._connection = fresh
             return fresh
 
@@ -112,12 +148,10 @@ class LibvirtConnection:
         """Close it; guests go on. An embedded driver stays ours until the process ends."""
         with self._lock:
             old, self._connection = self._connection, None
-        if old is None:
-            return
-        with self.call("close the connection"):
-            for event in self._events:
-                old.domainEventDeregisterAny(event)
-            old.close()
+        LISTENERS.discard(self._listener)
+        if old is not None and not self.uri.startswith(EMBED):
+            with self.call("close the connection"):
+                old.close()
 
     def domain(self, server_id: str) -> Any:
         """libvirt's handle of our guest; to be called inside `call`. Raises GuestMissing, HypervisorDown."""
