@@ -11,8 +11,10 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    initialize,
     invariant,
     multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -55,6 +57,7 @@ class History(RuleBasedStateMachine):
         url = self._stack.enter_context(self.databases.fresh(self.kind, prepare))
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.cloud = BlockCloud(url, folder)
+        self.created = 0
 
     def teardown(self) -> None:
         self.cloud.drain()
@@ -67,13 +70,24 @@ class History(RuleBasedStateMachine):
         statement = select(operations.c.kind).where(operations.c.finished_at.is_(None))
         return list(self.cloud.read(lambda tx: tx.execute(statement).scalars().all()))
 
-    @rule(target=known, size=st.sampled_from([1, 2, 5000]))
-    def create(self, size: int) -> str:
-        return self.cloud.write(volumes.create, self.cloud.member, Wanted(size=size)).volume.id
+    @initialize(target=known)
+    def first(self) -> str:
+        return self.create(1, True)
 
+    @precondition(lambda self: self.created < 3)
+    @rule(target=known, size=st.sampled_from([1, 2, 5000]), at_once=st.booleans())
+    def create(self, size: int, at_once: bool) -> str:
+        self.created += 1
+        found = self.cloud.write(volumes.create, self.cloud.member, Wanted(size=size))
+        if at_once:
+            self.cloud.drain()
+        return found.volume.id
+
+    @precondition(lambda self: self.created < 3)
     @rule(target=known, source=known)
     def clone(self, source: str) -> object:
         with contextlib.suppress(PumiceError):
+            self.created += 1
             wanted = Wanted(size=None, source=Source(volume_id=source))
             return self.cloud.write(volumes.create, self.cloud.member, wanted).volume.id
         return multiple()
@@ -136,6 +150,12 @@ class History(RuleBasedStateMachine):
         with contextlib.suppress(PumiceError):
             self.cloud.write(attachments.disconnect, self.cloud.service, attachment)
 
+    @rule(volume=known)
+    def reserve_and_unreserve(self, volume: str) -> None:
+        self.hold(volume, holds.reserve)
+        self.cached_is_derived()
+        self.hold(volume, holds.unreserve)
+
     @rule(volume=known, call=st.sampled_from([holds.reserve, holds.unreserve, holds.roll_detaching]))
     def hold(self, volume: str, call: object) -> None:
         with contextlib.suppress(PumiceError):
@@ -195,7 +215,7 @@ def test_history(database_kind: str, databases: Databases) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=15,
+            max_examples=20,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
