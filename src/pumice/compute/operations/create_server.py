@@ -1,7 +1,6 @@
 """Create a server: its volumes first, then its disks on the host, then the guest.
 
-    own        (the way back only)                                   undo: delete the volumes made to go with it
-    volumes    wait until the volumes made for it are there          undo: give all volumes back, exports too
+    volumes    wait until the volumes made for it are there          undo: give all back, delete those made for it
     connect    reserve them, let the backends export all of them
     exports    wait until every export is there
     files      kernel, ramdisk and local root disk on the host       undo: remove them
@@ -76,7 +75,10 @@ def wait_for_volumes(run: Run[CreateServer]) -> None:
                 raise StepNotReady(f"volume {volume.id} is being made", pause=0.1)
 
 
-def wait_until_released(run: Run[CreateServer]) -> None:
+def give_back(run: Run[CreateServer]) -> None:
+    """Volumes that existed are reserved since the request, so this is the first step's undo. It only enqueues releases
+    (idempotent, held by their claims), so a late writer does no harm; then it waits for them."""
+    run.database.run_write(hand_back, run.arguments.server_id, caller_of(run.row))
     with run.database.read() as tx:
         if block_queries.attachments_of_server(tx, run.arguments.server_id):
             raise StepNotReady("its volumes are being released", pause=0.1)
@@ -126,10 +128,6 @@ def connect(tx: Transaction, run: Run[CreateServer]) -> None:
             statement = update(block_device_mappings).where(block_device_mappings.c.id == mapping.id)
             tx.execute(statement.values(attachment_id=attachment_id, updated_at=tx.now))
         attachments.connect(tx, caller, attachment_id, {**host.connector, "mountpoint": mapping.device_name})
-
-
-def release_all(tx: Transaction, run: Run[CreateServer]) -> None:
-    hand_back(tx, run.arguments.server_id, caller_of(run.row))
 
 
 def wait_for_exports(run: Run[CreateServer]) -> None:
@@ -207,8 +205,7 @@ CREATE_SERVER = Operation(
     CreateServer,
     "server",
     steps=(
-        Step("own", undo=wait_until_released, undo_record=delete_made_volumes),
-        Step("volumes", do=wait_for_volumes, undo_record=release_all),
+        Step("volumes", do=wait_for_volumes, undo=give_back, undo_record=delete_made_volumes),
         Step("connect", record=connect),
         Step("exports", do=wait_for_exports),
         Step("files", do=prepare_files, undo=remove_files, at=at_host, long=True),

@@ -1,0 +1,19 @@
+"""The cloud of `tests.compute.cloud`, on both databases."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.block.cloud import prepare
+from tests.compute.cloud import ComputeCloud
+from tests.support.databases import Databases
+
+
+@pytest.fixture
+def cloud(database_kind: str, databases: Databases, tmp_path: Path) -> Iterator[ComputeCloud]:
+    with databases.fresh(database_kind, prepare) as url:
+        made = ComputeCloud(url, tmp_path)
+        yield made
+        made.assert_derived()
+        made.close()
