@@ -1,0 +1,442 @@
+"""The edge as an ASGI application: parse, authenticate, one database hop, answer. One `Edge` a process.
+
+    /                      which faces there are            /healthz   200 when requests can be served
+    /<face>/...            the faces                        /metrics   for Prometheus
+    /<face>/openapi.json   a face's routes, as OpenAPI
+
+A request without a token, or with one that no hop has seen yet, never takes the write lock: the token is checked in a
+read hop first. The rest of a request that writes is one write transaction, in which the token is checked again.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
+
+from pumice.api.edge import bodies, openapi, replies
+from pumice.api.edge.envelopes import InternalError, MethodNotAllowed
+from pumice.api.edge.face import Face, Place, locate
+from pumice.api.edge.headers import Headers, client_of, root_of
+from pumice.api.edge.hops import Outcome, Pending, Reader, admit, complete, perform, store
+from pumice.api.edge.links import Links
+from pumice.api.edge.metrics import CONTENT_TYPE, Metrics
+from pumice.api.edge.route import Await, Call, Route
+from pumice.api.edge.router import Compiled, in_window, parameters
+from pumice.api.edge.services import Services
+from pumice.api.edge.versions import Microversion
+from pumice.caller import Caller, new_request_id
+from pumice.db import health
+from pumice.errors import BadRequest, NotFound, PumiceError, TooLarge, Unauthorized, UnsupportedMediaType
+from pumice.identity.policy import uncovered
+from pumice.identity.tokens import digest
+
+log = logging.getLogger("pumice.api")
+
+_NOBODY = Caller(request_id="", user_id="", project_id=None)
+
+
+def _nothing(tx: Any, call: Call) -> None:
+    """The handler of paths that have none: the token is checked all the same."""
+
+
+_UNKNOWN = Compiled(Route(method="GET", path="/", handler=_nothing, name="unknown"), ())
+
+
+class Edge:
+    """The ASGI application."""
+
+    def __init__(self, services: Services, faces: Iterable[Face]) -> None:
+        self.services = services
+        self.faces = {face.name: face for face in faces}
+        self.metrics = Metrics()
+        self._reader = Reader(services.database)
+        self._documents: dict[str, bytes] = {}
+        self._trusted = frozenset(services.settings.trusted_proxies)
+        actions = {route.action for face in self.faces.values() for route in face.routes if route.action}
+        if missing := uncovered(services.identity.policy, actions):
+            raise ValueError(f"no policy rule (pumice.identity.policy) covers {', '.join(missing)}")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await _Exchange(self, scope, receive, send).run()
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+
+    def document(self, face: Face, root: str) -> bytes:
+        """The OpenAPI document, made once."""
+        if face.name not in self._documents:
+            self._documents[face.name] = openapi.document(face)
+        return self._documents[face.name].replace(b"$ROOT", root.encode())
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    __slots__ = (
+        "caller",
+        "client",
+        "edge",
+        "face",
+        "headers",
+        "method",
+        "path",
+        "receive",
+        "request_id",
+        "root",
+        "route_name",
+        "scope",
+        "send",
+        "started",
+        "status",
+        "version",
+    )
+
+    def __init__(self, edge: Edge, scope: Scope, receive: Receive, send: Send) -> None:
+        self.edge, self.scope, self.receive, self.send = edge, scope, receive, send
+        self.started = time.perf_counter()
+        self.request_id = new_request_id()
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers = Headers(scope["headers"])
+        self.client = client_of(scope, self.headers, edge._trusted)
+        self.root = root_of(scope, self.headers, edge._trusted, edge.services.settings)
+        self.face: Face | None = None
+        self.version: Microversion | None = None
+        self.route_name = "none"
+        self.status = 0
+        self.caller = _NOBODY
+
+    async def run(self) -> None:
+        """Answer, whatever happens; then count and log."""
+        try:
+            try:
+                await self._answer()
+            except PumiceError as error:
+                await self._refuse(error)
+            except Exception:
+                log.exception("%s %s %s failed", self.request_id, self.method, _path_for_logs(self.path))
+                if not self.status:
+                    await self._refuse(
+                        InternalError(f"An unexpected error happened; the request is {self.request_id} in the log.")
+                    )
+        finally:
+            self._note()
+
+    async def _answer(self) -> None:
+        segments = self._segments()
+        self.face = self.edge.faces.get(segments[0])
+        if self.face is None:
+            await self._reply(await self._own(segments))
+            return
+        if segments[1:] == ["openapi.json"] and self.method in ("GET", "HEAD"):
+            self.route_name = "openapi"
+            await self._reply(Outcome(200, self.edge.document(self.face, self.root)))
+            return
+        place = locate(self.face, segments[1:])
+        if place is not None and place.segments is None:
+            await self._discovery(self.face, place)
+        else:
+            await self._routed(self.face, place)
+
+    def _segments(self) -> list[str]:
+        """The path's parts, decoded one by one. Raises NotFound for what no path can be."""
+        raw: bytes = self.scope.get("raw_path") or self.path.encode()
+        if b"%" not in raw and raw.isascii():
+            parts = raw.decode().split("/")[1:]
+        else:
+            try:
+                parts = [unquote(part, errors="strict") for part in raw.decode("latin-1").split("/")[1:]]
+                self.path = "/" + "/".join(parts)
+                self.path.encode()
+            except (UnicodeDecodeError, UnicodeEncodeError):
+                raise NotFound("The path is not UTF-8.") from None
+            if "\0" in self.path:
+                raise NotFound("The path holds a NUL character.")
+        while len(parts) > 1 and not parts[0]:
+            parts = parts[1:]
+        return parts
+
+    async def _own(self, segments: list[str]) -> Outcome:
+        """What belongs to no face."""
+        name = "/".join(segments)
+        if name not in ("", "healthz", "metrics"):
+            raise NotFound
+        if self.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(self.method, ["GET", "HEAD"])
+        self.route_name = name or "root"
+        if name == "healthz":
+            ready = await self.edge._reader.run(health.answers)
+            return Outcome(200 if ready else 503, b'{"status": "ok"}' if ready else b'{"status": "starting"}')
+        if name == "metrics":
+            text = await self.edge._reader.run(self.edge.metrics.render)
+            return Outcome(200, text, {"Content-Type": CONTENT_TYPE}, json=False)
+        return replies.of_data(200, {face: f"{self.root}/{face}/" for face in sorted(self.edge.faces)})
+
+    async def _discovery(self, face: Face, place: Place) -> None:
+        self.route_name = "versions"
+        if self.method not in ("GET", "HEAD"):
+            if self.method != "OPTIONS":
+                raise MethodNotAllowed(self.method, ["GET", "HEAD"])
+            await self._reply(Outcome(200, None, {"Allow": "GET, HEAD"}))
+            return
+        links = Links(self.root, f"/{face.name}", f"/{face.version}", "")
+        answer = face.discovery(links, place.versioned)
+        await self._reply(replies.of_data(answer.status, answer.body))
+
+    async def _routed(self, face: Face, place: Place | None) -> None:
+        error: PumiceError | None = None
+        compiled, values = _UNKNOWN, list[str]()
+        try:
+            self.version = self._version(face)
+        except PumiceError as wrong:
+            error, self.version = wrong, face.lowest
+        found = face.router.find(place.segments) if place is not None and place.segments is not None else None
+        if found is None:
+            error = error or NotFound("The resource could not be found.")
+        else:
+            methods, values = found
+            living = {method: in_window(ones, self.version) for method, ones in methods.items()}
+            allowed = sorted({"OPTIONS", *(m for m, ones in living.items() if ones), *("HEAD",) * ("GET" in living)})
+            candidates = living.get("GET" if self.method == "HEAD" else self.method, [])
+            if self.method == "OPTIONS" and "OPTIONS" not in methods:
+                await self._reply(Outcome(200, None, {"Allow": ", ".join(allowed)}))
+                return
+            if not any(living.values()):
+                error = error or NotFound("The resource could not be found.")
+            elif not candidates:
+                error = error or MethodNotAllowed(self.method, allowed)
+            else:
+                compiled = candidates[0]
+                await self._call(face, place, compiled, candidates, values, error)
+                return
+        await self._call(face, place, compiled, [compiled], [], error)
+
+    def _version(self, face: Face) -> Microversion:
+        versions = face.versions
+        if versions is None:
+            return face.lowest
+        legacy = self.headers.get(versions.legacy_header) if versions.legacy_header else None
+        return versions.asked(self.headers.get("openstack-api-version"), legacy)
+
+    async def _call(
+        self,
+        face: Face,
+        place: Place | None,
+        compiled: Compiled,
+        candidates: list[Compiled],
+        values: list[str],
+        error: PumiceError | None,
+    ) -> None:
+        token = self.headers.get("x-auth-token")
+        if not token and not compiled.route.public:
+            self.route_name = compiled.route.name
+            raise Unauthorized
+        data = b""
+        if error is None:
+            try:
+                if compiled.route.stream is None or compiled.decoder is not None:
+                    data = await self._body(compiled.route)
+                if compiled.route.key is not None:
+                    compiled = _by_key(candidates, data)
+            except PumiceError as wrong:
+                error = wrong
+        route = compiled.route
+        self.route_name = route.name
+        project = place.project if place is not None else None
+        links = Links(
+            self.root,
+            f"/{face.name}",
+            f"/{face.version}",
+            f"/{project}" if project else "",
+            "/" + "/".join(place.segments) if place is not None and place.segments else "",
+        )
+        path = parameters(compiled, values) if error is None or values else {}
+        call = Call(
+            caller=_NOBODY,
+            route=route,
+            path=path,
+            body=None,
+            query=None,
+            params={},
+            version=self.version or face.lowest,
+            links=links,
+            headers=self.headers,
+            request_id=self.request_id,
+            services=self.edge.services,
+            client=self.client,
+            token_digest=digest(token) if token else "",
+        )
+        service_token = self.headers.get("x-service-token")
+        pending = Pending(
+            call=call,
+            token_digest=call.token_digest,
+            service_digest=digest(service_token) if service_token else None,
+            project=project,
+            error=error or self._parse(call, compiled, data),
+        )
+        if route.write and self.method == "POST":
+            pending.key_text = self.headers.get("idempotency-key")
+            if pending.key_text is not None:
+                pending.body_digest = hashlib.sha256(data).hexdigest()
+        try:
+            await self._hop(call, pending)
+        finally:
+            self.caller = call.caller
+
+    def _parse(self, call: Call, compiled: Compiled, data: bytes) -> PumiceError | None:
+        """Fill in body and query; what is wrong with them is told once the caller is known."""
+        query: bytes = self.scope["query_string"]
+        try:
+            if query:
+                call.params = bodies.parse_query(query)
+            if call.route.query is not None:
+                call.query = bodies.query_struct(call.route.query, call.params)
+            if compiled.decoder is not None:
+                if data:
+                    call.body = compiled.decoder.decode(data, call.version)
+                elif not call.route.optional_body:
+                    return BadRequest("The request needs a body: a JSON object.")
+        except PumiceError as error:
+            return error
+        return None
+
+    async def _body(self, route: Route) -> bytes:
+        """The whole body. Raises TooLarge as soon as it is, UnsupportedMediaType for what is not JSON."""
+        length = self.headers.get("content-length")
+        if length == "0" or (length is None and self.headers.get("transfer-encoding") is None):
+            return b""
+        if length is not None and length.isdigit() and int(length) > route.max_body:
+            raise TooLarge(f"The request body is larger than {route.max_body} bytes.")
+        parts, size = [], 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest("The request ended before its body did.")
+            part = message.get("body", b"")
+            size += len(part)
+            if size > route.max_body:
+                raise TooLarge(f"The request body is larger than {route.max_body} bytes.")
+            parts.append(part)
+            if not message.get("more_body"):
+                break
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        if data and route.body is not None:
+            kind = self.headers.get("content-type")
+            if kind is not None and not _is_json(kind):
+                raise UnsupportedMediaType(
+                    f"The content type {kind[:64]!r} is not supported here; send application/json."
+                )
+        return data
+
+    async def _hop(self, call: Call, pending: Pending) -> None:
+        """Run the request in the database's threads and answer."""
+        edge, route = self.edge, call.route
+        services = edge.services
+        if route.stream is not None:
+            await edge._reader.run(admit, services, pending)
+            await self._stream(call)
+            return
+        if route.public:
+            if pending.error is not None:
+                raise pending.error
+        elif pending.error is not None or (route.write and not services.identity.tokens.warm(pending.token_digest)):
+            await edge._reader.run(admit, services, pending)
+        result: Outcome | Await
+        if route.write:
+            result = await services.database.call_write(perform, services, pending)
+        else:
+            result = await edge._reader.run(perform, services, pending)
+        if isinstance(result, Await):
+            result = await self._after(call, pending, result)
+        await self._reply(result)
+
+    async def _after(self, call: Call, pending: Pending, waited: Await) -> Outcome:
+        """The answer once the operation has ended; nothing of the database is held meanwhile."""
+        row = await self.edge.services.waiter.wait(waited.operation_id, waited.deadline)
+        answered, result = await self.edge._reader.run(complete, call, waited, row)
+        if pending.key is not None:
+            await self.edge.services.database.call_write(store, pending, result)
+        return answered
+
+    async def _stream(self, call: Call) -> None:
+        assert call.route.stream is not None
+        response = await call.route.stream(call, Request(self.scope, self.receive))
+        extra = replies.extra_headers(self.face, self.version, self.request_id)
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                message = {**message, "headers": [*message["headers"], *extra]}
+            await self.send(message)
+
+        await response(self.scope, self.receive, send)
+
+    async def _reply(self, answer: Outcome) -> None:
+        self.status = answer.status
+        await replies.send(
+            self.send,
+            answer,
+            replies.extra_headers(self.face, self.version, self.request_id),
+            head=self.method == "HEAD",
+        )
+
+    async def _refuse(self, error: PumiceError) -> None:
+        if self.status:
+            return
+        await self._reply(replies.of_error(self.face, error, self.root))
+
+    def _note(self) -> None:
+        seconds = time.perf_counter() - self.started
+        edge, caller = self.edge, self.caller
+        face = self.face.name if self.face is not None else "-"
+        edge.metrics.observe(face, self.route_name, self.status, seconds)
+        access_log = edge.services.access_log
+        if access_log.enabled:
+            access_log.write(
+                {
+                    "time": edge.services.database.clock.now(),
+                    "request_id": self.request_id,
+                    "client": self.client,
+                    "method": self.method[:16],
+                    "path": _path_for_logs(self.path),
+                    "route": self.route_name,
+                    "status": self.status,
+                    "ms": round(seconds * 1000, 2),
+                    "user_id": caller.user_id,
+                    "project_id": caller.project_id,
+                }
+            )
+
+
+def _by_key(candidates: list[Compiled], data: bytes) -> Compiled:
+    """The route of an action. Raises BadRequest."""
+    if not data:
+        raise BadRequest("The request needs a body: an object with one key, the action's name.")
+    key = bodies.single_key(data)
+    for one in candidates:
+        if one.route.key == key:
+            return one
+    known = ", ".join(sorted(one.route.key or "" for one in candidates))
+    raise BadRequest(f"There is no such action: {key[:64]!r}; there are {known}.")
+
+
+def _is_json(kind: str) -> bool:
+    bare = kind.partition(";")[0].strip().lower()
+    return bare == "application/json" or (bare.startswith("application/") and bare.endswith(("+json", "-json-patch")))
+
+
+def _path_for_logs(path: str) -> str:
+    return path if len(path) <= 256 else path[:253] + "..."

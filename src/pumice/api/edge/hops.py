@@ -1,0 +1,224 @@
+"""The database hop of a request: check the token, the project, the policy; run the handler; encode the answer.
+
+Reads that arrive while the reader is busy share its next transaction on SQLite (which has one reader thread): one
+thread switch, one BEGIN and one snapshot for all of them. Each was asked before the snapshot was taken.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from pumice.api.edge.route import Answer, Await, Call
+from pumice.api.edge.services import Services
+from pumice.clock import HOUR
+from pumice.db import idempotency
+from pumice.db.engine import Database, Transaction
+from pumice.errors import BadRequest, Conflict, PumiceError
+from pumice.operations.model import OperationRow
+
+T = TypeVar("T")
+
+_BATCH = 32
+_MAX_KEY = 255
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Outcome:
+    """An answer ready for the wire."""
+
+    status: int
+    body: bytes | None
+    headers: dict[str, str] = field(default_factory=dict)
+    json: bool = True
+
+
+@dataclass(slots=True)
+class Pending:
+    """A request on its way to its hop."""
+
+    call: Call
+    token_digest: str
+    service_digest: str | None
+    project: str | None
+    """The project id of the URL."""
+    error: PumiceError | None = None
+    """What is wrong with the request: told to those who may make it."""
+    key_text: str | None = None
+    """The Idempotency-Key of a request that writes."""
+    body_digest: str = ""
+    key: idempotency.Key | None = None
+    """Made of it once the caller is known."""
+
+
+class Reader:
+    """Runs functions of a read transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[tuple[Callable[..., Any], tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._busy = False
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """`function(tx, *arguments)` in a reader's thread."""
+        if not self._database.sqlite:
+            return await self._database.call_read(function, *arguments)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((function, arguments, future))
+        if not self._busy:
+            self._start(loop)
+        return await future
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+        self._busy = True
+        self._database.read_threads.submit(self._work, loop, batch)
+
+    def _work(self, loop: asyncio.AbstractEventLoop, batch: list[Any]) -> None:
+        results: list[tuple[bool, Any]] = []
+        try:
+            with self._database.read() as tx:
+                results.extend(_attempt(tx, function, arguments) for function, arguments, _ in batch)
+        except PumiceError as error:
+            results = [(False, error)] * len(batch)
+        finally:
+            loop.call_soon_threadsafe(self._deliver, loop, batch, results)
+
+    def _deliver(self, loop: asyncio.AbstractEventLoop, batch: list[Any], results: list[tuple[bool, Any]]) -> None:
+        self._busy = False
+        if self._waiting:
+            self._start(loop)
+        for (function, arguments, future), (done, value) in zip(batch, results, strict=False):
+            if future.cancelled():
+                continue
+            if done:
+                future.set_result(value)
+            elif isinstance(value, PumiceError):
+                future.set_exception(value)
+            else:
+                self._alone(loop, function, arguments, future)
+        for function, arguments, future in batch[len(results) :]:
+            self._alone(loop, function, arguments, future)
+
+    def _alone(
+        self, loop: asyncio.AbstractEventLoop, function: Callable[..., T], arguments: Any, future: "asyncio.Future[T]"
+    ) -> None:
+        """Run again by itself what failed unexpectedly, so that the database layer can say what it means."""
+
+        def hand_over(task: "asyncio.Task[T]") -> None:
+            if future.cancelled():
+                return
+            error = task.exception()
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(task.result())
+
+        loop.create_task(self._database.call_read(function, *arguments)).add_done_callback(hand_over)
+
+
+def _attempt(tx: Transaction, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
+    try:
+        return True, function(tx, *arguments)
+    except PumiceError as error:
+        return False, error
+    except Exception:  # noqa: BLE001  one request of a batch must not take the others with it; it runs again alone
+        return False, None
+
+
+def admit(tx: Transaction, services: Services, pending: Pending) -> None:
+    """The caller of the request, allowed to make it. Raises Unauthorized, Forbidden, or what is wrong with it."""
+    call = pending.call
+    if not call.route.public:
+        caller = services.identity.authenticate(tx, call.request_id, pending.token_digest, pending.service_digest)
+        call.caller = caller
+        if pending.project is not None and pending.project != caller.project_id:
+            raise BadRequest("Malformed request url: the project in it is not the token's.")
+        if call.route.action is not None:
+            services.identity.policy.enforce(call.route.action, caller, call.path)
+    if pending.error is not None:
+        raise pending.error
+
+
+def perform(tx: Transaction, services: Services, pending: Pending) -> Outcome | Await:
+    """The whole request in one transaction."""
+    admit(tx, services, pending)
+    call = pending.call
+    assert call.route.handler is not None
+    if pending.key_text is not None:
+        pending.key = _idempotency_key(call, pending.key_text)
+        return _once(tx, services, pending)
+    result = call.route.handler(tx, call)
+    return result if isinstance(result, Await) else outcome(call, result)
+
+
+def complete(tx: Transaction, call: Call, waited: Await, row: OperationRow) -> tuple[Outcome, Any]:
+    """The answer after the operation has ended, also as it came from the handler."""
+    then = waited.then or call.route.then
+    assert then is not None, f"{call.route.name} returned an Await that says nothing of its answer"
+    result = then(tx, call, row)
+    return outcome(call, result), result
+
+
+def outcome(call: Call, result: Any) -> Outcome:
+    if isinstance(result, Answer):
+        body = result.body
+        if body is None or isinstance(body, bytes):
+            return Outcome(result.status, body, dict(result.headers), json=False)
+        return Outcome(result.status, _encode(body), dict(result.headers))
+    return Outcome(call.route.status, None if result is None else _encode(result))
+
+
+def _once(tx: Transaction, services: Services, pending: Pending) -> Outcome | Await:
+    """The request under its idempotency key: run it, or answer as the first time."""
+    call, key = pending.call, pending.key
+    assert key is not None and call.route.handler is not None
+    oldest = tx.now - services.settings.idempotency_hours * HOUR
+    stored = idempotency.take(tx, key, pending.body_digest, oldest)
+    if stored is None:
+        result = call.route.handler(tx, call)
+        if isinstance(result, Await):
+            idempotency.answer(tx, key, 0, {"operation_id": result.operation_id})
+            return result
+        store(tx, pending, result)
+        return outcome(call, result)
+    if stored.body_digest != pending.body_digest:
+        raise Conflict(f"The Idempotency-Key {key.key[:64]!r} was used with another body.")
+    if stored.status == 0:
+        if call.route.then is None or "operation_id" not in stored.answer:
+            raise Conflict(f"The request with the Idempotency-Key {key.key[:64]!r} is still under way.")
+        return Await(stored.answer["operation_id"])
+    body = stored.answer.get("body")
+    return Outcome(stored.status, None if body is None else _encode(body), dict(stored.answer.get("headers", {})))
+
+
+def store(tx: Transaction, pending: Pending, result: Any) -> None:
+    """Keep the answer for the next request with the same key."""
+    assert pending.key is not None
+    call = pending.call
+    answer = result if isinstance(result, Answer) else Answer(call.route.status, result)
+    if isinstance(answer.body, bytes):
+        return
+    body = None if answer.body is None else _without(msgspec.to_builtins(answer.body), call.route.secrets)
+    idempotency.answer(tx, pending.key, answer.status, {"body": body, "headers": dict(answer.headers)})
+
+
+def _idempotency_key(call: Call, text: str) -> idempotency.Key:
+    if not text or len(text) > _MAX_KEY or not text.isprintable():
+        raise BadRequest(f"An Idempotency-Key has 1 to {_MAX_KEY} printable characters.")
+    path = hashlib.sha256(repr(sorted(call.path.items())).encode()).hexdigest()[:16]
+    route = f"{call.route.name}:{path}"[-128:]
+    return idempotency.Key(call.caller.project_id or "", call.caller.user_id, route, text)
+
+
+def _without(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, dict):
+        return {name: _without(item, secrets) for name, item in value.items() if name not in secrets}
+    if isinstance(value, list):
+        return [_without(item, secrets) for item in value]
+    return value
