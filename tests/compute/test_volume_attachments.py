@@ -167,7 +167,6 @@ def test_the_volume_action_attaches_really_or_not_at_all(cloud: ComputeCloud) ->
     with pytest.raises(NotFound, match=unknown):
         cloud.write(attach_by_volume_action, cloud.member, volume, unknown, "/dev/vdx", None)
     assert cloud.status(volume) == "available"
-    assert cloud.write(attach_by_volume_action, cloud.service, volume, unknown, "/dev/vdx", None) is None
 
     cloud.write(attach_by_volume_action, cloud.member, volume, server, "/dev/vdx", "rw")
     cloud.settle()
@@ -179,6 +178,14 @@ def test_the_volume_action_attaches_really_or_not_at_all(cloud: ComputeCloud) ->
     cloud.settle()
     assert cloud.status(volume) == "available"
     assert volume not in cloud.disks(server)
+
+
+def test_another_compute_service_records_its_own_server(cloud: ComputeCloud) -> None:
+    volume, unknown = cloud.volume(), "00000000-0000-4000-8000-000000000000"
+    assert cloud.write(attach_by_volume_action, cloud.service, volume, unknown, "/dev/vdx", None) is None
+    assert cloud.status(volume) == "in-use"
+    assert cloud.write(detach_by_volume_action, cloud.service, volume) is None
+    assert cloud.status(volume) == "available"
 
 
 def test_what_compute_attached_is_not_taken_by_a_volume_action(cloud: ComputeCloud) -> None:

@@ -6,6 +6,7 @@ caller may not see is missing (`NotFound`), whatever it is.
 
 from typing import Any
 
+import msgspec
 from sqlalchemy import Select, select, update
 
 from pumice.block.queries import attachments_of_server
@@ -160,6 +161,12 @@ def get(tx: Transaction, caller: Caller, server_id: str) -> Server:
     return found
 
 
+def exists(tx: Transaction, caller: Caller, server_id: str) -> bool:
+    """Whether the caller may see such a server."""
+    found = queries.server(tx, server_id)
+    return found is not None and may_see(caller, found.project_id)
+
+
 def show(tx: Transaction, caller: Caller, server_id: str) -> ServerWithVolumes:
     """The same with its volumes. Raises NotFound."""
     get(tx, caller, server_id)
@@ -248,3 +255,18 @@ def read_console(tx: Transaction, caller: Caller, server_id: str, lines: int | N
         raise Conflict(f"Server {server_id} is on no host, so it has no console.")
     arguments = ReadConsole(server_id=server_id, host=server.host, lines=lines)
     return enqueue(tx, READ_CONSOLE, arguments, subject_id=server_id, claims=(), caller=caller)
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """What a project's live servers use; memory in MiB."""
+
+    servers: int
+    vcpus: int
+    memory_mib: int
+
+
+def totals(tx: Transaction, project_id: str) -> Totals:
+    """Counted from the rows."""
+    statement = select(servers.c.flavor).where(servers.c.project_id == project_id, servers.c.deleted_at.is_(None))
+    copies = list(tx.execute(statement).scalars())
+    return Totals(len(copies), sum(int(one["vcpus"]) for one in copies), sum(int(one["ram"]) for one in copies))

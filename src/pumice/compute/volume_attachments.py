@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import select, update
 
+from pumice.block import attachments, volumes
 from pumice.block import queries as block_queries
-from pumice.block import volumes
 from pumice.block.model import Attachment
 from pumice.block.notifications import notify_volume
 from pumice.caller import Caller, new_id
@@ -165,39 +165,55 @@ def set_delete_on_termination(tx: Transaction, caller: Caller, server_id: str, v
 
 
 def attach_by_volume_action(
-    tx: Transaction, caller: Caller, volume_id: str, server_id: str, mountpoint: str | None, mode: str | None
+    tx: Transaction,
+    caller: Caller,
+    volume_id: str,
+    server_id: str | None,
+    mountpoint: str | None = None,
+    mode: str | None = None,
 ) -> OperationRow | None:
-    """os-attach: a real attach to a server of this cloud; the operation to wait for. None: the server is not ours and
-    the caller is another compute service, whose word counts. Raises NotFound naming the server, and as `attach`."""
-    server = queries.server(tx, server_id)
-    if server is None and caller.has_service_token:
-        return None
-    return attach(tx, caller, server_id, volume_id, device=mountpoint, origin="os-attach", mode=mode).operation
+    """os-attach: a real attach to a server of this cloud; the operation to wait for.
+
+    None: another compute service (it shows a service token) says that its own server, or a host, has the volume; that
+    is recorded. Raises NotFound naming an unknown server, BadRequest, and as `attach`."""
+    if server_id is not None and queries.server(tx, server_id) is not None:
+        return attach(tx, caller, server_id, volume_id, device=mountpoint, origin="os-attach", mode=mode).operation
+    if not caller.has_service_token:
+        if server_id is None:
+            raise BadRequest("A volume is attached to a server: give its id as instance_uuid.")
+        raise NotFound.of("Server", server_id)
+    reserved = attachments.reserve(
+        tx, caller, volume_id, server_id=server_id, origin="external", device=mountpoint, mode=mode
+    )
+    attachments.complete(tx, caller, reserved.id)
+    return None
 
 
 def detach_by_volume_action(
     tx: Transaction, caller: Caller, volume_id: str, attachment_id: str | None = None
 ) -> OperationRow | None:
-    """os-detach and os-force_detach: the real detach, guest first. None: nothing of ours holds the volume (the
-    attachment, where one is named). Raises Conflict when compute attached it and the caller is not a service; NotFound,
-    BadRequest (several attachments and none named), and as `detach`."""
+    """os-detach and os-force_detach: of a server of this cloud the real detach, guest first; the operation to wait
+    for, None when nothing had to be done outside.
+
+    Raises Conflict when compute attached it and the caller is not a service; NotFound, BadRequest (not attached;
+    several attachments and none named), and as `detach`."""
     volumes.get(tx, caller, volume_id)
     found = [
-        one
-        for one in block_queries.attachments_of(tx, [volume_id])
-        if one.origin != "external" and attachment_id in (None, one.id) and one.server_id is not None
+        one for one in block_queries.attachments_of(tx, [volume_id]) if attachment_id is None or attachment_id == one.id
     ]
     if not found:
-        return None
+        raise BadRequest(f"Volume {volume_id} is not attached{f' by {attachment_id}' if attachment_id else ''}.")
     if len(found) > 1:
         raise BadRequest(f"Volume {volume_id} has {len(found)} attachments; name the attachment_id of one.")
     attachment = found[0]
+    if attachment.origin == "external" or attachment.server_id is None:
+        return attachments.disconnect(tx, caller, attachment.id)
     if attachment.origin == "compute" and not caller.has_service_token:
         raise Conflict(
             f"Volume {volume_id} is held by server {attachment.server_id}; detach it there"
             f" (openstack server remove volume {attachment.server_id} {volume_id})."
         )
-    return detach(tx, caller, str(attachment.server_id), volume_id)
+    return detach(tx, caller, attachment.server_id, volume_id)
 
 
 def _mapping(tx: Transaction, server_id: str, volume_id: str) -> BlockDeviceMapping:
