@@ -1,0 +1,22 @@
+"""The Compute API v2.1: one file a resource, each with its ROUTES."""
+
+from pumice.api.compute import (
+    flavors,
+    hosts,
+    instance_actions,
+    limits,
+    server_actions,
+    servers,
+    volume_attachments,
+)
+from pumice.api.edge.route import Route
+
+ROUTES: tuple[Route, ...] = (
+    *flavors.ROUTES,
+    *servers.ROUTES,
+    *server_actions.ROUTES,
+    *volume_attachments.ROUTES,
+    *instance_actions.ROUTES,
+    *limits.ROUTES,
+    *hosts.ROUTES,
+)

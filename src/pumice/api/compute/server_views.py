@@ -1,0 +1,129 @@
+"""How a server is shown, at every microversion."""
+
+import hashlib
+from typing import Any
+
+from pumice.api.edge.route import Call
+from pumice.api.edge.views import Field, View
+from pumice.clock import isoformat, isoformat_z
+from pumice.compute.model import ServerWithVolumes
+
+POWER_STATES = {"on": 1, "paused": 3, "off": 4, "none": 0}
+PROGRESS = {"ACTIVE": 100, "BUILD": 0}
+
+
+def _is_admin(call: Call) -> bool:
+    return call.caller.is_admin
+
+
+def _image(found: ServerWithVolumes, call: Call) -> Any:
+    image_id = found.server.image_id
+    if image_id is None:
+        return ""
+    return {"id": image_id, "links": [{"rel": "bookmark", "href": call.links.bookmark(f"/images/{image_id}")}]}
+
+
+def _flavor_link(found: ServerWithVolumes, call: Call) -> Any:
+    flavor_id = found.server.flavor_id
+    return {"id": flavor_id, "links": [{"rel": "bookmark", "href": call.links.bookmark(f"/flavors/{flavor_id}")}]}
+
+
+def _flavor(found: ServerWithVolumes) -> Any:
+    return {name: value for name, value in found.server.flavor.items() if name != "id"}
+
+
+def _host_id(found: ServerWithVolumes) -> str:
+    server = found.server
+    return hashlib.sha224(f"{server.project_id}{server.host}".encode()).hexdigest() if server.host else ""
+
+
+def _hostname(found: ServerWithVolumes) -> str:
+    kept = [character if character.isalnum() and character.isascii() else "-" for character in found.server.name or ""]
+    return "".join(kept).strip("-").lower()[:63] or f"server-{found.server.id}"
+
+
+def _root_device(found: ServerWithVolumes) -> str | None:
+    return next((one.device_name for one in found.mappings if one.boot_index == 0), "/dev/sda")
+
+
+SUMMARY = View(
+    "server",
+    Field("id", lambda found: found.server.id),
+    Field("name", lambda found: found.server.name),
+    Field("links", lambda found, call: call.links.pair(f"/servers/{found.server.id}")),
+)
+DETAIL = SUMMARY.extended(
+    Field("status", lambda found: found.server.status),
+    Field("tenant_id", lambda found: found.server.project_id),
+    Field("user_id", lambda found: found.server.user_id),
+    Field("metadata", lambda found: found.server.metadata),
+    Field("hostId", _host_id),
+    Field("image", _image),
+    Field("flavor", _flavor_link, until="2.46"),
+    Field("flavor", _flavor, since="2.47"),
+    Field("created", lambda found: isoformat_z(found.server.created_at)),
+    Field("updated", lambda found: isoformat_z(found.server.updated_at or found.server.created_at)),
+    Field("addresses", lambda found: {}),
+    Field("accessIPv4", lambda found: ""),
+    Field("accessIPv6", lambda found: ""),
+    Field("OS-DCF:diskConfig", lambda found: "MANUAL"),
+    Field("OS-EXT-AZ:availability_zone", lambda found: found.server.availability_zone),
+    Field("config_drive", lambda found: "True" if found.server.config_drive else ""),
+    Field("key_name", lambda found: found.server.key_name),
+    Field("OS-SRV-USG:launched_at", lambda found: isoformat(found.server.launched_at)),
+    Field("OS-SRV-USG:terminated_at", lambda found: isoformat(found.server.deleted_at)),
+    Field("security_groups", lambda found: [{"name": "default"}]),
+    Field("OS-EXT-SRV-ATTR:host", lambda found: found.server.host, visible=_is_admin),
+    Field("OS-EXT-SRV-ATTR:instance_name", lambda found: f"pumice-{found.server.id}", visible=_is_admin),
+    Field("OS-EXT-SRV-ATTR:hypervisor_hostname", lambda found: found.server.host, visible=_is_admin),
+    Field("OS-EXT-SRV-ATTR:reservation_id", lambda found: f"r-{found.server.id[:8]}", since="2.3", visible=_is_admin),
+    Field("OS-EXT-SRV-ATTR:launch_index", lambda found: 0, since="2.3", visible=_is_admin),
+    Field("OS-EXT-SRV-ATTR:hostname", _hostname, since="2.3", until="2.89", visible=_is_admin),
+    Field("OS-EXT-SRV-ATTR:hostname", _hostname, since="2.90"),
+    Field("OS-EXT-SRV-ATTR:kernel_id", lambda found: found.server.kernel_id or "", since="2.3", visible=_is_admin),
+    Field("OS-EXT-SRV-ATTR:ramdisk_id", lambda found: found.server.ramdisk_id or "", since="2.3", visible=_is_admin),
+    Field("OS-EXT-SRV-ATTR:root_device_name", _root_device, since="2.3", visible=_is_admin),
+    Field("OS-EXT-SRV-ATTR:user_data", lambda found: found.server.user_data, since="2.3", visible=_is_admin),
+    Field("OS-EXT-STS:task_state", lambda found: found.server.task_state),
+    Field("OS-EXT-STS:vm_state", lambda found: found.server.vm_state),
+    Field("OS-EXT-STS:power_state", lambda found: POWER_STATES[found.server.power]),
+    Field(
+        "os-extended-volumes:volumes_attached",
+        lambda found: [{"id": one.volume_id} for one in found.mappings],
+        until="2.2",
+    ),
+    Field(
+        "os-extended-volumes:volumes_attached",
+        lambda found: [
+            {"id": one.volume_id, "delete_on_termination": one.delete_on_termination} for one in found.mappings
+        ],
+        since="2.3",
+    ),
+    Field("locked", lambda found: found.server.locked, since="2.9"),
+    Field("host_status", lambda found: "UP" if found.server.host else "", since="2.16", visible=_is_admin),
+    Field("description", lambda found: found.server.description, since="2.19"),
+    Field("tags", lambda found: found.server.tags, since="2.26"),
+    Field("trusted_image_certificates", lambda found: None, since="2.63"),
+    Field("locked_reason", lambda found: found.server.locked_reason, since="2.73"),
+    Field("pinned_availability_zone", lambda found: None, since="2.96"),
+)
+SHOWN = DETAIL.extended(
+    Field("server_groups", lambda found: [], since="2.71"), Field("scheduler_hints", lambda found: {}, since="2.100")
+)
+
+
+def detail(found: ServerWithVolumes, call: Call, *, view: View = DETAIL) -> dict[str, Any]:
+    """A server with what is shown in some states only: its fault, its progress."""
+    item = view.item(found, call)
+    server = found.server
+    if server.status in PROGRESS:
+        item["progress"] = PROGRESS[server.status]
+    if server.fault is not None and server.status in ("ERROR", "DELETED"):
+        fault = server.fault
+        item["fault"] = {
+            "code": fault["code"],
+            "created": isoformat_z(fault["created"]),
+            "message": fault["message"],
+            **({"details": fault.get("details", "")} if call.caller.is_admin else {}),
+        }
+    return item
