@@ -55,6 +55,14 @@ def check_dropped(database: Database, shelf: toy.Shelf) -> None:
     assert shelf.names() == []
 
 
+def ask_note(database: Database) -> str:
+    return toy.ask_note(database, "hello")
+
+
+def check_noted(database: Database, shelf: toy.Shelf) -> None:
+    assert shelf.log.read_text().startswith("note hello ")
+
+
 CAMPAIGN = Campaign(
     __name__,
     toy.REGISTRY,
@@ -62,6 +70,7 @@ CAMPAIGN = Campaign(
     [toy.PLACE],
     [
         OperationCase(toy.MAKE_THING, ask_make, check_made, check_failed),
+        OperationCase(toy.NOTE_THING, ask_note, check_noted),
         OperationCase(toy.DROP_THING, ask_drop, check_dropped, setup=put_a_thing),
     ],
     prepare=prepare,
@@ -80,7 +89,7 @@ def test_ordeal(
 def test_an_operation_without_a_case_is_noticed() -> None:
     CAMPAIGN.check_complete()
     registry = Registry()
-    registry.add(toy.MAKE_THING, toy.DROP_THING)
-    lacking: Any = Campaign(__name__, registry, toy.Shelf, [toy.PLACE], CAMPAIGN.cases[:1])
+    registry.add(toy.MAKE_THING, toy.NOTE_THING, toy.DROP_THING)
+    lacking: Any = Campaign(__name__, registry, toy.Shelf, [toy.PLACE], CAMPAIGN.cases[:2])
     with pytest.raises(AssertionError, match=r"toy\.drop"):
         lacking.check_complete()

@@ -1,6 +1,8 @@
 """A toy operation for testing the engine itself: things on a shelf (files in a directory) and rows about them."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -27,7 +29,7 @@ class Shelf:
 
     def put(self, name: str, content: str) -> None:
         (self.directory / name).write_text(content)
-        self.note(f"put {name}")
+        self.note(f"put {name} {time.time_ns()}")
 
     def take(self, name: str) -> None:
         (self.directory / name).unlink(missing_ok=True)
@@ -126,8 +128,26 @@ DROP_THING = Operation(
     forward_only=True,
 )
 
+
+class NoteThing(msgspec.Struct, frozen=True):
+    text: str
+
+
+def note(run: Run[NoteThing]) -> None:
+    run.world.note(f"note {run.arguments.text} {os.getpid()}")
+
+
+NOTE_THING = Operation(
+    "toy.note",
+    NoteThing,
+    "thing",
+    (Step("note", do=note),),
+    failed=lambda tx, run, reason: None,
+    settle=lambda tx, run: None,
+)
+
 REGISTRY = Registry()
-REGISTRY.add(MAKE_THING, DROP_THING)
+REGISTRY.add(MAKE_THING, DROP_THING, NOTE_THING)
 
 
 def ask_make(database: Database, thing_id: str | None = None, delay: int = 0) -> str:
@@ -159,6 +179,13 @@ def ask_drop(database: Database, thing_id: str) -> str:
             claims=[exclusive("thing", thing_id)],
             caller=system_caller(),
         ).id
+
+    return database.run_write(ask)
+
+
+def ask_note(database: Database, text: str) -> str:
+    def ask(tx: Transaction) -> str:
+        return store.enqueue(tx, NOTE_THING, NoteThing(text), subject_id=text, claims=[], caller=system_caller()).id
 
     return database.run_write(ask)
 

@@ -71,11 +71,13 @@ class Runner:
         self._session = session
         self._stopping = stopping
 
-    def run(self, row: OperationRow) -> None:
-        """Run it as far as it goes here and now. Returns always; what went wrong is in the row and in the log."""
+    def run(self, row: OperationRow, may_go_on: Callable[[OperationRow], bool] = lambda row: True) -> None:
+        """Run it as far as it goes here and now. Returns always; what went wrong is in the row and in the log.
+
+        may_go_on: asked before each further step; when it says no, the operation stays claimed and waits."""
         failure: Exception | None = None
         current: OperationRow | None = row
-        while current is not None and self._runnable(current):
+        while current is not None and self._runnable(current) and (current is row or may_go_on(current)):
             handled, failure = failure, None
             try:
                 current = self._go(current) if handled is None else self._after_failure(current, handled)

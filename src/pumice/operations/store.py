@@ -413,6 +413,7 @@ def finish(tx: Transaction, row: OperationRow, state: State, *, results: Mapping
         state=state,
         results=dict(results),
         session_id=None,
+        attempts=0,
         started=False,
         last_error=None,
         progress=100 if state == "done" else row.progress,

@@ -45,6 +45,7 @@ class Worker:
         self._registry = registry
         self._session = session
         self._threads = threads
+        self._long_limit = max(1, threads // 2)
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._runner = Runner(database, registry, world, session, self._stopping)
@@ -76,7 +77,7 @@ class Worker:
         self._wake.set()
         self._loop.join()
         self._database.bus.forget(self._heard)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)  # what was handed out and has not begun sees that we stop
         with self._idle:
             return self._idle.wait_for(lambda: not self._in_hand, grace)
 
@@ -123,7 +124,7 @@ class Worker:
 
     def _choose(self, waiting: list[Waiting], in_hand: dict[str, Waiting]) -> list[Waiting]:
         free = self._threads - len(in_hand)
-        long_left = max(1, self._threads // 2) - sum(self._is_long(one) for one in in_hand.values())
+        long_left = self._long_limit - sum(self._is_long(one) for one in in_hand.values())
         suspects_left = 1 - sum(one.crashes >= _SUSPECT_CRASHES for one in in_hand.values())
         chosen: list[Waiting] = []
         for one in waiting:
@@ -135,6 +136,16 @@ class Worker:
             chosen.append(one)
         return chosen
 
+    def _may_go_on(self, row: OperationRow) -> bool:
+        """A thread that has done one step goes on with the next, unless that is long and half the threads are."""
+        one = Waiting(row.id, row.kind, row.state, row.position, row.crashes)
+        with self._guard:
+            others = sum(self._is_long(other) for other in self._in_hand.values() if other.id != row.id)
+            if self._is_long(one) and others >= self._long_limit:
+                return False
+            self._in_hand[row.id] = one
+        return True
+
     def _is_long(self, one: Waiting) -> bool:
         return one.state == "running" and self._registry[one.kind].steps[one.position].long
 
@@ -145,7 +156,7 @@ class Worker:
 
     def _run(self, row: OperationRow) -> None:
         try:
-            self._runner.run(row)
+            self._runner.run(row, self._may_go_on)
         finally:
             with self._idle:
                 self._in_hand.pop(row.id, None)
