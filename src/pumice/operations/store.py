@@ -152,6 +152,17 @@ def take(tx: Transaction, operation_id: str, claims: Iterable[Claim]) -> None:
         tx.execute(insert(_resources), rows)
 
 
+def give_up(tx: Transaction, operation_id: str, resource_type: str, resource_id: str) -> None:
+    """Let go of one claim before the operation ends, for another one enqueued in the same transaction."""
+    tx.execute(
+        delete(_resources).where(
+            _resources.c.operation_id == operation_id,
+            _resources.c.resource_type == resource_type,
+            _resources.c.resource_id == resource_id,
+        )
+    )
+
+
 def _distinct(claims: Iterable[Claim]) -> list[Claim]:
     """One claim a resource (exclusive wins), in an order that is the same for everybody."""
     by_resource: dict[tuple[str, str], Claim] = {}

@@ -1,9 +1,9 @@
 """Detach a volume from a server, running or not. Asked at any moment, also while the attach still runs (story 3).
 
-    take        its turn: whatever holds the attachment (an attach that was told to turn back) has ended
-    unplug      the hypervisor's definitions have no such disk       undo: it is in both again
-    unexport    the backend takes the export away                    undo: the same; from here on it only goes forward
-    finish      the attachment is released, the volume available
+    take      its turn: whatever holds the attachment (an attach that was told to turn back) has ended
+    unplug    the hypervisor's definitions have no such disk            undo: it is in both again
+              then, in the same transaction, the rest is handed over to `attachment.disconnect`, which only goes
+              forward: the backend takes the export away, the attachment is released, the volume available
 
 When the guest does not let go, the volume stays attached and in-use, and the reason is told.
 """
@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 
 from pumice.block import queries as block_queries
-from pumice.block.attachment_facts import record_released
 from pumice.block.model import Attachment
-from pumice.block.operations.connect_attachment import unexport_volume
-from pumice.block.operations.settling import at_backend, settle_volume, tell_user
+from pumice.block.operations.disconnect_attachment import DISCONNECT_ATTACHMENT, DisconnectAttachment
+from pumice.block.operations.settling import settle_volume, tell_user
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations.settling import at_host, finish_action, forget_mapping, settle_server, take_turn
 from pumice.db.engine import Transaction
 from pumice.hypervisors.contract import Disk
+from pumice.operations import store
 from pumice.operations.model import Operation, Run, Step, caller_of, exclusive, shared
 
 
@@ -60,7 +60,7 @@ def unplug(run: Run[DetachVolume]) -> Mapping[str, Any]:
 def replug(run: Run[DetachVolume]) -> None:
     """The guest refused, or we were told to turn back: the disk is in both definitions, as it was."""
     found = _attachment(run)
-    if "unplug" in run.results or found is None or found.stage != "attached" or found.connection_info is None:
+    if found is None or found.stage != "attached" or found.connection_info is None:
         return
     disk = Disk(
         serial=found.volume_id,
@@ -73,24 +73,22 @@ def replug(run: Run[DetachVolume]) -> None:
     run.world.hypervisor.attach(run.arguments.server_id, disk)
 
 
-def unexport(run: Run[DetachVolume]) -> None:
-    wanted = run.arguments
-    unexport_volume(run.world, wanted.backend, wanted.volume_id, wanted.attachment_id)
-
-
-def mark_detached(tx: Transaction, run: Run[DetachVolume]) -> None:
+def hand_over(tx: Transaction, run: Run[DetachVolume]) -> None:
     wanted, caller = run.arguments, caller_of(run.row)
-    record_released(tx, wanted.attachment_id, caller)
     forget_mapping(tx, wanted.attachment_id)
     finish_action(tx, run)
     notify_server(tx, wanted.server_id, "volume.detach", caller, {"volume_id": wanted.volume_id})
+    store.give_up(tx, run.operation_id, "attachment", wanted.attachment_id)
+    if block_queries.attachment(tx, wanted.attachment_id) is not None:
+        rest = DisconnectAttachment(
+            attachment_id=wanted.attachment_id, volume_id=wanted.volume_id, backend=wanted.backend
+        )
+        claims = (exclusive("attachment", wanted.attachment_id),)
+        store.enqueue(tx, DISCONNECT_ATTACHMENT, rest, subject_id=wanted.attachment_id, claims=claims, caller=caller)
 
 
 def fail(tx: Transaction, run: Run[DetachVolume], reason: str) -> None:
-    """Out of the guest already: then it is detached all the same. Else it stays attached, and the reason is told."""
-    if "unplug" in run.results:
-        mark_detached(tx, run)
-        return
+    """It stays attached, and the reason is told."""
     finish_action(tx, run, reason)
     tell_user(tx, run.row, "volume", run.arguments.volume_id, "detach volume", reason)
 
@@ -106,9 +104,7 @@ DETACH_VOLUME = Operation(
     "attachment",
     steps=(
         Step("take", record=take, at=at_host),
-        Step("unplug", do=unplug, undo=replug, at=at_host),
-        Step("unexport", do=unexport, undo=unexport, at=at_backend),
-        Step("finish", record=mark_detached),
+        Step("unplug", do=unplug, record=hand_over, undo=replug, at=at_host),
     ),
     failed=fail,
     settle=settle,
