@@ -16,8 +16,8 @@ from sqlalchemy import insert, select
 
 from pumice.db.engine import Database, Transaction
 from pumice.db.schema import domains, role_assignments
-from pumice.identity import generation, projects, roles, users
 from pumice.identity import domains as domain_rows
+from pumice.identity import generation, projects, roles, users
 from pumice.identity.changes import row_values
 from pumice.identity.model import DEFAULT_DOMAIN, SYSTEM_TARGET, Assignment, Project, Role, User
 from pumice.identity.passwords import hash_now

@@ -29,6 +29,15 @@ def listing(tx: Transaction, filters: Mapping[str, str]) -> list[Domain]:
     return [Domain(*row) for row in tx.execute(select(*_DOMAIN).where(*where).order_by(domains.c.name))]
 
 
+def of_user(tx: Transaction, user_id: str) -> list[Domain]:
+    """The enabled domains on which the user has any role."""
+    assigned = select(role_assignments.c.target_id).where(
+        role_assignments.c.user_id == user_id, role_assignments.c.target_type == "domain"
+    )
+    rows = tx.execute(select(*_DOMAIN).where(domains.c.id.in_(assigned), domains.c.enabled).order_by(domains.c.name))
+    return [Domain(*row) for row in rows]
+
+
 def create(tx: Transaction, domain_id: str, name: str, description: str = "", enabled: bool = True) -> Domain:
     """Raises Conflict when the name is taken."""
     refuse_duplicate(tx, "domain", name, select(domains.c.id).where(domains.c.name == name))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
 
 from pumice.db.engine import Transaction
@@ -11,7 +12,7 @@ from pumice.db.schema import domains, projects, role_assignments, roles, users
 from pumice.errors import Conflict, Forbidden, NotFound
 from pumice.identity import generation
 from pumice.identity.changes import refuse_duplicate, row_values
-from pumice.identity.model import SYSTEM_TARGET, Assignment, Role, TargetType
+from pumice.identity.model import SYSTEM_TARGET, Assignment, Named, Role, TargetType
 
 BUILT_IN = ("admin", "member", "reader", "service")
 """Roles that the policy speaks of: they can be neither deleted nor renamed."""
@@ -104,22 +105,51 @@ def of_user_on(tx: Transaction, user_id: str, target_type: TargetType, target_id
     return [Role(*row) for row in rows]
 
 
-def assignments(tx: Transaction, filters: Mapping[str, str]) -> list[tuple[Assignment, dict[str, str]]]:
-    """Assignments with the names of user, role and target; filters: user_id, role_id, target_type, target_id."""
+class AssignmentNames(msgspec.Struct, frozen=True):
+    """The names around one assignment; `target` is "all" for the system."""
+
+    user: str
+    user_domain: Named
+    role: str
+    target: str
+    target_domain: Named | None
+    """Of a project."""
+
+
+def assignments(tx: Transaction, filters: Mapping[str, str]) -> list[tuple[Assignment, AssignmentNames]]:
+    """Assignments with their names; filters: user_id, role_id, target_type, target_id."""
     c = role_assignments.c
+    home, project_home = domains.alias(), domains.alias()
     rows = tx.execute(
-        select(*_ASSIGNMENT, users.c.name, roles.c.name, projects.c.name, domains.c.name)
+        select(
+            *_ASSIGNMENT,
+            users.c.name,
+            home.c.id,
+            home.c.name,
+            roles.c.name,
+            projects.c.name,
+            domains.c.name,
+            project_home.c.id,
+            project_home.c.name,
+        )
         .join(users, users.c.id == c.user_id)
+        .join(home, home.c.id == users.c.domain_id)
         .join(roles, roles.c.id == c.role_id)
         .outerjoin(projects, (c.target_type == "project") & (projects.c.id == c.target_id))
+        .outerjoin(project_home, project_home.c.id == projects.c.domain_id)
         .outerjoin(domains, (c.target_type == "domain") & (domains.c.id == c.target_id))
         .where(*(c[name] == value for name, value in filters.items()))
         .order_by(c.user_id, c.target_type, c.target_id, c.role_id)
     )
-    return [
-        (Assignment(*row[:4]), {"user": row[4], "role": row[5], "target": row[6] or row[7] or SYSTEM_TARGET})
-        for row in rows
-    ]
+    found = []
+    for row in rows:
+        user, home_id, home_name, role, project, domain, project_home_id, project_home_name = row[4:]
+        target_domain = None if project is None else Named(project_home_id, project_home_name)
+        names = AssignmentNames(
+            user, Named(home_id, home_name), role, project or domain or SYSTEM_TARGET, target_domain
+        )
+        found.append((Assignment(*row[:4]), names))
+    return found
 
 
 def _named(name: str) -> Select[Any]:

@@ -1,0 +1,6 @@
+"""The Identity API v3: one file a resource, each with its ROUTES."""
+
+from pumice.api.edge.route import Route
+from pumice.api.identity import domains, projects, roles, tokens, users
+
+ROUTES: tuple[Route, ...] = (*tokens.ROUTES, *domains.ROUTES, *projects.ROUTES, *users.ROUTES, *roles.ROUTES)

@@ -1,0 +1,40 @@
+"""What the identity face's answers share: lists with links, JSON of streams, fields of bodies."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from starlette.responses import Response
+
+from pumice.api.edge.route import Call
+from pumice.clock import isoformat
+
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Text = Annotated[str, Meta(max_length=65_535)]
+Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
+Password = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+def listed(name: str, items: Iterable[Any], show: Callable[[Any, Call], dict[str, Any]], call: Call) -> dict[str, Any]:
+    """`{"users": [...], "links": {...}}`; identity lists are never cut into pages."""
+    links = {"self": call.links.here, "previous": None, "next": None}
+    return {name: [show(item, call) for item in items], "links": links}
+
+
+def with_self(values: dict[str, Any], path: str, call: Call) -> dict[str, Any]:
+    return {**values, "links": {"self": call.links.url(f"{path}/{values['id']}")}}
+
+
+def json_response(status: int, data: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(data), status, headers, "application/json")
+
+
+def time(microseconds: int) -> str:
+    """`2026-11-21T10:00:00.000000Z`"""
+    return f"{isoformat(microseconds)}Z"
+
+
+def given(value: Any, default: Any) -> Any:
+    """The value, or the default where the body left it out."""
+    return default if value is msgspec.UNSET else value

@@ -1,0 +1,149 @@
+"""The API process: uvicorn with uvloop and httptools around the faces.
+
+    serve(loaded.settings)      until SIGTERM or SIGINT; then requests under way are finished
+
+Several API processes may share one port (`reuse_port`) and one database. It beats to the supervisor from its event
+loop, so that a loop that hangs is noticed.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from pumice.api.app import create_app
+from pumice.api.edge.logs import AccessLog
+from pumice.api.edge.services import Services
+from pumice.db import upgrade
+from pumice.db.engine import Database
+from pumice.identity.bootstrap import bootstrap
+from pumice.identity.identity import Identity
+from pumice.identity.policy import Policy
+from pumice.images.store import ImageStore
+from pumice.operations.waiting import OperationWaiter
+from pumice.processes.liveness import BEAT_SECONDS, Liveness
+from pumice.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG = 2048
+
+
+def prepare(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """The state directory, the schema and the first start; True when this was the first. Again is no error.
+
+    Called by `pumice serve` before it starts any child."""
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.images.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = Database(settings.database_url, threads=2)
+    try:
+        upgrade.upgrade(database)
+        return bootstrap(
+            database,
+            settings.state,
+            f"{public_url(settings)}/identity/v3",
+            settings.region,
+            settings.service_user,
+            environ.get("PUMICE_ADMIN_PASSWORD"),
+        )
+    finally:
+        database.close()
+
+
+def public_url(settings: Settings) -> str:
+    """Where clients on this machine reach us, without a slash at the end."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host, port = settings.listen
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"{'https' if settings.tls_certificate else 'http'}://{shown}:{port}"
+
+
+@contextmanager
+def services_of(settings: Settings) -> Iterator[Services]:
+    """What the faces reach, closed at the end."""
+    database = Database(settings.database_url, threads=settings.database_threads)
+    identity = Identity(Policy.load(Path(settings.policy_file) if settings.policy_file else None))
+    waiter = OperationWaiter(database)
+    try:
+        yield Services(
+            settings=settings,
+            database=database,
+            identity=identity,
+            waiter=waiter,
+            images=ImageStore(settings.images),
+            access_log=AccessLog(sys.stderr.fileno() if settings.access_log else None),
+        )
+    finally:
+        waiter.close()
+        identity.close()
+        database.close()
+
+
+def serve(settings: Settings, listener: socket.socket | None = None) -> None:
+    """Serve until a signal ends it. listener: a bound socket in place of `settings.bind`."""
+    with services_of(settings) as services:
+        server = make_server(services, settings)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(server, listener or listen(settings), services))
+
+
+def make_server(services: Services, settings: Settings) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(services),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_level=settings.log_level,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=15,
+            ssl_certfile=settings.tls_certificate or None,
+            ssl_keyfile=settings.tls_key or None,
+            log_config=None,
+        )
+    )
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The listening socket. Raises OSError when the address is taken."""
+    host, port = settings.listen
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(_BACKLOG)
+    return listener
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, services: Services) -> None:
+    async with _beating():
+        await server.serve([listener])
+    services.access_log.flush()
+
+
+@contextlib.asynccontextmanager
+async def _beating() -> AsyncIterator[None]:
+    liveness = Liveness.from_environment()
+
+    async def beat() -> None:
+        while True:
+            liveness.beat()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
