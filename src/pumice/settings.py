@@ -63,6 +63,9 @@ class HypervisorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     )
     uri: Annotated[str, _help("libvirt URI; empty: an embedded one with its root in the state directory.")] = ""
     machine_memory_mib: Annotated[int, Meta(ge=0), _help("Memory offered to guests; 0: what the host has.")] = 0
+    command_channel: Annotated[
+        bool, _help("Give guests the port lab.cmd, by which tests and the demo talk to their guest.")
+    ] = False
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
