@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, Unpack
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 from sqlalchemy import CursorResult, Engine, Executable, create_engine, event, text
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 _DEADLOCK = "40P01"
 _SERIALIZATION = "40001"
+_OUR_MISTAKES = ("SQLITE_ERROR", "SQLITE_READONLY")
+"""SQLite's names for wrong SQL and for writing through the reader: nothing that passes by itself."""
 
 
 class DatabaseUnavailable(Unavailable):
@@ -60,7 +62,7 @@ class Transaction:
 
     def execute(
         self, statement: Executable, parameters: dict[str, Any] | Sequence[dict[str, Any]] | None = None
-    ) -> CursorResult[Unpack[tuple[Any, ...]]]:
+    ) -> CursorResult[*tuple[Any, ...]]:
         return self.connection.execute(statement, parameters)
 
     def wake(self, topic: str) -> None:
@@ -266,6 +268,6 @@ def _translate(error: OperationalError | InterfaceError) -> Exception:
     """A lost connection or a full disk is Unavailable; a deadlock stays what it is, to be run again."""
     if _sqlstate(error) in (_DEADLOCK, _SERIALIZATION):
         return error
-    if isinstance(error.orig, sqlite3.OperationalError) and "no such" in str(error.orig):
+    if getattr(error.orig, "sqlite_errorname", None) in _OUR_MISTAKES:
         return error
     return DatabaseUnavailable(f"The database cannot be reached now ({type(error.orig).__name__}); try again shortly.")
