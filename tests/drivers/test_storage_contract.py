@@ -120,6 +120,20 @@ def test_extend_grows_with_zeros_and_never_shrinks(pool: OpenedPool, volume: str
     assert pool.driver.locate(volume).size_bytes == 2 * SIZE
 
 
+def test_growing_can_be_taken_back_while_nothing_is_written_there(pool: OpenedPool, volume: str) -> None:
+    pool.driver.extend(volume, 2 * SIZE)
+    assert pool.driver.shrink_back(volume, SIZE) is Removed.DELETED
+    assert pool.driver.shrink_back(volume, SIZE) is Removed.WAS_ABSENT
+    assert pool.driver.locate(volume).size_bytes == SIZE
+    assert pool.read(volume, SIZE - 3, 3) == b"old"
+    pool.driver.extend(volume, 2 * SIZE)
+    pool.write(volume, 2 * SIZE - 3, b"new")
+    with pytest.raises(Unsupported, match="has data behind"):
+        pool.driver.shrink_back(volume, SIZE)
+    assert pool.read(volume, 2 * SIZE - 3, 3) == b"new"
+    assert pool.driver.shrink_back(new_id(), SIZE) is Removed.WAS_ABSENT
+
+
 def test_an_image_becomes_a_volume_with_its_bytes(pool: OpenedPool) -> None:
     content = b"begin" + bytes(3 * MIB) + b"end"
     path = pool.image(content)

@@ -156,6 +156,10 @@ class StorageDriver(Protocol):
     def extend(self, volume_id: str, size_bytes: int) -> Made:
         """Grow to size_bytes; ALREADY_THERE when it has that size. Shrinking raises Unsupported."""
 
+    def shrink_back(self, volume_id: str, size_bytes: int) -> Removed:
+        """The way back of an `extend` that nobody was told of: cut to size_bytes if it is larger. What would be cut
+        must be unwritten: else Unsupported, and nothing is cut. An absent volume is WAS_ABSENT."""
+
     def delete(self, volume_id: str) -> Removed:
         """Raises InUse when the backend's snapshots need it, BackendDown."""
 

@@ -191,6 +191,20 @@ class FileDriver:
             os.fsync(fd)
             return Made.ALREADY_THERE if found == size_bytes else Made.CREATED
 
+    def shrink_back(self, volume_id: str, size_bytes: int) -> Removed:
+        try:
+            with self._pool() as pool, _closing(pool.open(thing(VOLUME, volume_id), os.O_RDWR)) as fd:
+                if os.fstat(fd).st_size <= size_bytes:
+                    return Removed.WAS_ABSENT
+                if sparse.has_data(fd, size_bytes):
+                    raise Unsupported(f"volume {volume_id} has data behind byte {size_bytes} and cannot be cut there")
+                os.ftruncate(fd, size_bytes)
+                faults.point("file.shrink_back:made")
+                os.fsync(fd)
+                return Removed.DELETED
+        except NotFound:
+            return Removed.WAS_ABSENT
+
     def delete(self, volume_id: str) -> Removed:
         return self._remove(thing(VOLUME, volume_id), "delete")
 

@@ -183,6 +183,17 @@ class MemoryDriver:
             self.faults.point("extend:inside")
             return made
 
+    def shrink_back(self, volume_id: str, size_bytes: int) -> Removed:
+        with self._call("shrink_back"), self._lock:
+            disk = self._volumes.get(_checked(volume_id))
+            if disk is None or disk.size <= size_bytes:
+                return Removed.WAS_ABSENT
+            if any(number * BLOCK >= size_bytes and any(data) for number, data in disk.blocks.items()):
+                raise Unsupported(f"volume {volume_id} has data behind byte {size_bytes} and cannot be cut there")
+            disk.size = size_bytes
+            self.faults.point("shrink_back:inside")
+            return Removed.DELETED
+
     def delete(self, volume_id: str) -> Removed:
         with self._call("delete"):
             return self._remove("delete", self._volumes, volume_id)

@@ -51,6 +51,17 @@ def can_reflink(dir_fd: int) -> bool:
         os.close(source)
 
 
+def has_data(fd: int, offset: int) -> bool:
+    """Was anything ever written at or behind the offset? Raises OSError."""
+    try:
+        os.lseek(fd, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False
+        raise
+    return True
+
+
 def copy_or_reflink(source: int, copy: int, progress: Progress) -> None:
     """Give the empty file `copy` the bytes of `source`. Raises OSError, and what progress raises."""
     size = os.fstat(source).st_size

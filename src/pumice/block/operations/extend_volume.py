@@ -1,9 +1,9 @@
 """Grow a volume, attached or not.
 
-    grow        the backend grows it; the new size is a fact at once (data can not be shrunk back)
+    grow        the backend grows it; the new size is a fact at once     undo: cut what nobody was told of
     announce    running guests of ours are told
 
-A guest that cannot be told does not undo the growth: it sees the new size at its next start.
+Once grown it cannot be cancelled; a guest that cannot be told now is told later.
 """
 
 from collections.abc import Mapping
@@ -44,6 +44,19 @@ def record_size(tx: Transaction, run: Run[ExtendVolume]) -> None:
     )
 
 
+def shrink_back(run: Run[ExtendVolume]) -> None:
+    storage = run.world.backend(run.arguments.backend).storage
+    storage.shrink_back(run.arguments.volume_id, run.arguments.old_size * GIB)
+
+
+def record_old_size(tx: Transaction, run: Run[ExtendVolume]) -> None:
+    tx.execute(
+        update(volumes)
+        .where(volumes.c.id == run.arguments.volume_id)
+        .values(size=run.arguments.old_size, updated_at=tx.now)
+    )
+
+
 def at_guests(arguments: ExtendVolume, _results: Mapping[str, Any]) -> str:
     """The host of the guests. A volume attached on several hosts is announced from the first; the others see it
     at the next look at the disk."""
@@ -78,9 +91,10 @@ EXTEND_VOLUME = Operation(
     ExtendVolume,
     "volume",
     steps=(
-        Step("grow", do=grow, record=record_size, at=at_backend),
+        Step("grow", do=grow, record=record_size, undo=shrink_back, undo_record=record_old_size, at=at_backend),
         Step("announce", do=announce_size, record=record_actions, at=at_guests, attempts=1000),
     ),
     failed=tell,
     settle=announce,
+    cancellable=False,
 )
