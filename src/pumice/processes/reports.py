@@ -1,0 +1,149 @@
+"""The agent's periodic jobs: what it reports of itself, and the mending that comes around.
+
+    health        each backend and the hypervisor prove that they work; services, pools and the host are reported
+    guests        what the hypervisor says of its guests becomes their power
+    reconcile     differences of this host between database, hypervisor, exports and pools are found and mended
+    images        uploads and files that crashes left over
+    retention     expired tokens, messages, idempotency keys; old operations and worker sessions
+
+Health proves by doing (a probe written to the pool, an answer of the hypervisor), so a backend that stops working is
+out of scheduling within one period, and back by itself (story 5).
+"""
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+from sqlalchemy import delete
+
+from pumice.block import services
+from pumice.block.services import PoolReport
+from pumice.clock import DAY, HOUR
+from pumice.compute import hosts
+from pumice.compute.hosts import HostReport
+from pumice.compute.operations.observe import observe_guests
+from pumice.db.engine import Database, DatabaseUnavailable, Transaction
+from pumice.db.schema import idempotency_keys, messages
+from pumice.hypervisors.contract import HypervisorError
+from pumice.identity import tokens
+from pumice.images.uploads import sweep
+from pumice.operations import sessions, store
+from pumice.operations.world import Backend, World
+from pumice.outcomes import Problem
+from pumice.processes.agent import Job
+from pumice.reconcile.run import reconcile
+from pumice.settings import Settings
+from pumice.storage.contract import StorageError
+from pumice.targets.contract import TargetError
+
+_log = logging.getLogger(__name__)
+
+HEALTH_SECONDS = 5.0
+GUEST_SECONDS = 5.0
+SWEEP_SECONDS = 300.0
+RETENTION_SECONDS = 3600.0
+OPERATIONS_KEPT = 7 * DAY
+
+
+def jobs(database: Database, world: World, settings: Settings) -> list[Job]:
+    """Everything that this agent does now and then."""
+
+    def job(name: str, period: float, function: Callable[[], object]) -> Job:
+        return Job(name, period, _patient(name, function))
+
+    return [
+        job("health", HEALTH_SECONDS, lambda: report_health(database, world, settings)),
+        job("guests", GUEST_SECONDS, lambda: observe_guests(database, world)),
+        job("reconcile", settings.reconcile_period, lambda: reconcile(database, world=world)),
+        job("images", SWEEP_SECONDS, lambda: _sweep_images(database, world)),
+        job("retention", RETENTION_SECONDS, lambda: database.run_write(purge, settings.idempotency_hours * HOUR)),
+    ]
+
+
+def _patient(name: str, function: Callable[[], object]) -> Callable[[], object]:
+    """A database or a driver that is away is not a failure of the job: it comes around again."""
+
+    def run() -> None:
+        try:
+            function()
+        except (DatabaseUnavailable, HypervisorError, StorageError, TargetError) as error:
+            _log.warning("%s waits: %s", name, error)
+
+    return run
+
+
+def report_health(database: Database, world: World, settings: Settings) -> None:
+    """Ask every driver, then write what they said in one transaction."""
+    backends = [(backend, *check_backend(backend)) for backend in world.backends.values()]
+    host, problems = check_hypervisor(world, settings)
+    with database.write() as tx:
+        services.report_service(tx, services.SCHEDULER_BINARY, world.host, settings.availability_zone, [])
+        for backend, found, report in backends:
+            zone = backend.availability_zone
+            services.report_service(tx, services.VOLUME_BINARY, backend.name, zone, found)
+            if report is not None:
+                services.report_pool(tx, report)
+        if host is not None:
+            hosts.report(tx, host, problems)
+        else:
+            services.report_service(tx, services.COMPUTE_BINARY, world.host, settings.availability_zone, problems)
+
+
+def check_backend(backend: Backend) -> tuple[list[Problem], PoolReport | None]:
+    """What keeps a backend from working, and its pool as it is (None: it cannot be read)."""
+    problems = backend.storage.check()
+    try:
+        backend.target.start()
+        problems = [*problems, *backend.target.check()]
+    except TargetError as error:
+        problems = [*problems, Problem("target-down", str(error), "see pumice doctor")]
+    try:
+        stats = backend.storage.stats()
+    except StorageError:
+        return problems, None
+    report = PoolReport(
+        name=backend.pool,
+        backend=backend.name,
+        backend_name=backend.backend_name,
+        capabilities=msgspec.to_builtins(backend.storage.capabilities),
+        total_bytes=stats.total_bytes,
+        free_bytes=stats.free_bytes,
+        allocated_bytes=stats.allocated_bytes,
+    )
+    return problems, report
+
+
+def check_hypervisor(world: World, settings: Settings) -> tuple[HostReport | None, list[Problem]]:
+    """What this host is (None: its hypervisor does not answer), and what keeps it from running guests."""
+    if world.hypervisor is None:
+        return None, [Problem("no-hypervisor", "this agent has no hypervisor", "set hypervisor.driver")]
+    try:
+        world.hypervisor.start()
+        problems = world.hypervisor.check()
+        info = world.hypervisor.host_info()
+    except HypervisorError as error:
+        return None, [Problem("hypervisor-down", str(error), "see pumice doctor")]
+    found = HostReport(
+        host=info.host,
+        hypervisor_type=info.hypervisor_type,
+        hypervisor_version=info.hypervisor_version,
+        vcpus=info.vcpus,
+        memory_mib=settings.hypervisor.machine_memory_mib or info.memory_mib,
+        connector=info.connector,
+        availability_zone=settings.availability_zone,
+    )
+    return found, problems
+
+
+def _sweep_images(database: Database, world: World) -> None:
+    if world.images is not None and world.images.directory.is_dir():
+        sweep(database, world.images)
+
+
+def purge(tx: Transaction, idempotency_kept: int) -> None:
+    """Forget what nobody asks for any more. idempotency_kept: microseconds."""
+    tokens.purge(tx)
+    tx.execute(delete(messages).where(messages.c.expires_at < tx.now))
+    tx.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at < tx.now - idempotency_kept))
+    store.purge(tx, tx.now - OPERATIONS_KEPT)
+    sessions.forget_ended(tx, tx.now - OPERATIONS_KEPT)
