@@ -221,7 +221,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
         data = os.urandom(16 * MIB)
         answer = server.put(image_id, data if announced else (data[at : at + MIB] for at in range(0, len(data), MIB)))
         assert answer.status_code == 413
-        assert "image store" in answer.json()["message"]
+        assert "image store" in answer.json()["overLimit"]["message"]
         assert server.show(image_id)["status"] == "queued"
         assert server.files() == []
         assert server.put(image_id, b"fits").status_code == 204

@@ -2,7 +2,7 @@
 
 volume, compute   {"itemNotFound": {"code": 404, "message": "..."}}
 identity          {"error": {"code": 404, "message": "...", "title": "Not Found"}}
-image             {"code": 404, "title": "Not Found", "message": "..."}
+image             {"itemNotFound": {"code": 404, "title": "Not Found", "message": "..."}}: glance takes nothing flat
 metering          {"error_message": {"faultcode": "Client", "faultstring": "...", "debuginfo": null}}
 """
 
@@ -39,7 +39,7 @@ def identity(error: PumiceError) -> Any:
 
 
 def image(error: PumiceError) -> Any:
-    return {"code": error.code, "title": HTTPStatus(error.code).phrase, "message": error.message}
+    return {error.fault: {"code": error.code, "title": HTTPStatus(error.code).phrase, "message": error.message}}
 
 
 def metering(error: PumiceError) -> Any:

@@ -67,6 +67,8 @@ def locate(face: Face, segments: list[str]) -> Place | None:
         rest += 1
     if rest == len(segments):
         return Place(False, None, None)
+    if segments[rest:] == ["versions"]:
+        return Place(True, None, None)  # glance asks here, and takes no 300 below a prefix
     if segments[rest] != face.version:
         return None
     rest += 1

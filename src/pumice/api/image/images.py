@@ -156,7 +156,7 @@ ROUTES: tuple[Route, ...] = (
         reactivate,
         status=204,
         write=True,
-        action="image:deactivate",
+        action="image:reactivate",
         name="images.reactivate",
     ),
     Route("PUT", f"{_ONE}/tags/{{tag}}", add_tag, status=204, write=True, action="image:update", name="tags.add"),
