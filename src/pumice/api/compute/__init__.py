@@ -5,6 +5,7 @@ from pumice.api.compute import (
     hosts,
     instance_actions,
     limits,
+    networks,
     server_actions,
     servers,
     volume_attachments,
@@ -19,4 +20,5 @@ ROUTES: tuple[Route, ...] = (
     *instance_actions.ROUTES,
     *limits.ROUTES,
     *hosts.ROUTES,
+    *networks.ROUTES,
 )

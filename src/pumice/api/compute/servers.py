@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from pumice.api.compute import server_views
+from pumice.api.compute.networks import NONE
 from pumice.api.edge.route import Call, Route
 from pumice.api.edge.versions import Since
 from pumice.api.edge.views import next_link
@@ -123,7 +124,11 @@ def _refuse_what_is_not_offered(call: Call) -> None:
     """Never ignored: what would change the server and cannot be done is refused by name."""
     asked: ServerCreate = call.body.server
     refusals = (
-        ("networks", isinstance(asked.networks, list) and bool(asked.networks), "servers have no networks here"),
+        (
+            "networks",
+            isinstance(asked.networks, list) and not _is_none(asked.networks),
+            "servers have no networks here",
+        ),
         ("networks", isinstance(asked.networks, str) and asked.networks not in ("none", "auto"), "none, auto or []"),
         ("key_name", asked.key_name is not None, "key pairs are not offered"),
         ("user_data", bool(asked.user_data), "user data is not offered"),
@@ -139,6 +144,11 @@ def _refuse_what_is_not_offered(call: Call) -> None:
             raise InvalidField(f"server.{name}", "..." if name == "user_data" else getattr(asked, name, "..."), why)
     if call.body.hints or call.body.old_hints:
         raise BadRequest("Scheduler hints are not offered; leave them out.")
+
+
+def _is_none(networks: list[dict[str, Any]]) -> bool:
+    """Nothing, or the one network that stands for nothing (`api.compute.networks`)."""
+    return all(network == {"uuid": NONE} for network in networks)
 
 
 def _disk(disk: BlockDevice, place: int) -> WantedDisk:
