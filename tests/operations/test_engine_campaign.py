@@ -30,7 +30,7 @@ def ask_make(database: Database) -> str:
 
 
 def check_made(database: Database, shelf: toy.Shelf) -> None:
-    assert toy.statuses(database) == {THING: "made"}
+    assert toy.statuses(database) == {THING: "made", f"{THING[:30]}-label": "label"}
     assert shelf.names() == [THING, f"{THING}.box"]
 
 

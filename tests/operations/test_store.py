@@ -154,6 +154,18 @@ def test_only_what_was_marked_counts_a_second_crash(database: Database) -> None:
     assert crashes == {row.id: 2, bystander.id: 1}
 
 
+def test_a_step_that_gets_further_is_cleared_of_crashes_and_failed_tries(database: Database) -> None:
+    claimed(database, ask(database, SNAPSHOT))
+    _crash(database)
+    row = claimed(database, database.run_read(store.list_operations)[0])
+    deferred = database.run_write(store.defer, row, pause=0, reason="away", failed_try=True)
+    assert deferred is not None
+    assert (deferred.crashes, deferred.attempts, deferred.last_error) == (1, 1, "away")
+    moved = database.run_write(store.advance, deferred, results={}, position=1, place="host:b", keep=True)
+    assert moved is not None
+    assert (moved.crashes, moved.attempts, moved.last_error) == (0, 0, None)
+
+
 def _crash(database: Database) -> None:
     with database.write() as tx:
         tx.execute(worker_sessions.delete().where(worker_sessions.c.id == "s"))

@@ -66,6 +66,18 @@ def empty(run: Run[MakeThing]) -> None:
     run.world.take(run.arguments.thing_id)
 
 
+def add_label(tx: Transaction, run: Run[MakeThing]) -> None:
+    tx.execute(insert(things).values(id=label(run), status="label"))
+
+
+def drop_label(tx: Transaction, run: Run[MakeThing]) -> None:
+    tx.execute(delete(things).where(things.c.id == label(run)))
+
+
+def label(run: Run[MakeThing]) -> str:
+    return f"{run.arguments.thing_id[:30]}-label"
+
+
 def mark_made(tx: Transaction, run: Run[MakeThing]) -> None:
     set_status(tx, run.arguments.thing_id, "made")
 
@@ -91,7 +103,7 @@ MAKE_THING = Operation(
     "thing",
     (
         Step("box", do=box, undo=unbox, at=PLACE),
-        Step("note"),
+        Step("label", record=add_label, undo_record=drop_label),
         Step("fill", do=fill, undo=empty, at=PLACE, long=True),
         Step("made", record=mark_made),
     ),
