@@ -54,7 +54,7 @@ class Cloud(BlockCloud):
             "user_id": self.member.user_id,
             "name": "one",
             "flavor_id": "1",
-            "flavor": {"ram": 128, "vcpus": 1, "disk": 0, "original_name": "m1.tiny"},
+            "flavor": {"ram": 128, "vcpus": 1, "disk": 0, "ephemeral": 0, "original_name": "m1.tiny"},
             "host": HOST,
             "availability_zone": "nova",
             "metadata": {},

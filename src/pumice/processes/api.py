@@ -11,7 +11,7 @@ import contextlib
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 
 from pumice.api.app import create_app
+from pumice.api.edge.face import Face
 from pumice.api.edge.logs import AccessLog
 from pumice.api.edge.services import Services
 from pumice.db import upgrade
@@ -28,12 +29,11 @@ from pumice.identity.identity import Identity
 from pumice.identity.policy import Policy
 from pumice.images.store import ImageStore
 from pumice.operations.waiting import OperationWaiter
+from pumice.processes.listening import listen, public_url
 from pumice.processes.liveness import BEAT_SECONDS, Liveness
 from pumice.settings import Settings
 
 _log = logging.getLogger(__name__)
-
-_BACKLOG = 2048
 
 
 def prepare(settings: Settings, environ: Mapping[str, str]) -> bool:
@@ -55,15 +55,6 @@ def prepare(settings: Settings, environ: Mapping[str, str]) -> bool:
         )
     finally:
         database.close()
-
-
-def public_url(settings: Settings) -> str:
-    """Where clients on this machine reach us, without a slash at the end."""
-    if settings.public_url:
-        return settings.public_url.rstrip("/")
-    host, port = settings.listen
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"{'https' if settings.tls_certificate else 'http'}://{shown}:{port}"
 
 
 @contextmanager
@@ -92,13 +83,14 @@ def serve(settings: Settings, listener: socket.socket | None = None) -> None:
     with services_of(settings) as services:
         server = make_server(services, settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(server, listener or listen(settings), services))
+            runner.run(run_server(server, listener or listen(settings), services))
 
 
-def make_server(services: Services, settings: Settings) -> uvicorn.Server:
+def make_server(services: Services, settings: Settings, faces: Sequence[Face] | None = None) -> uvicorn.Server:
+    """faces: instead of all of them."""
     return uvicorn.Server(
         uvicorn.Config(
-            create_app(services),
+            create_app(services, faces),
             http="httptools",
             ws="none",
             lifespan="off",
@@ -116,18 +108,8 @@ def make_server(services: Services, settings: Settings) -> uvicorn.Server:
     )
 
 
-def listen(settings: Settings) -> socket.socket:
-    """The listening socket. Raises OSError when the address is taken."""
-    host, port = settings.listen
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(_BACKLOG)
-    return listener
-
-
-async def _serve(server: uvicorn.Server, listener: socket.socket, services: Services) -> None:
+async def run_server(server: uvicorn.Server, listener: socket.socket, services: Services) -> None:
+    """Until a signal ends it."""
     async with _beating():
         await server.serve([listener])
     services.access_log.flush()

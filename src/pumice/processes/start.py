@@ -1,0 +1,165 @@
+"""`pumice serve` and `pumice api`: what must be so before the processes start, and what is said when they answer.
+
+    serve(settings, config, say)     lock the state directory, prepare it, take the port, run the supervisor
+    run_api(settings, descriptor)    one API process, on the socket that `serve` handed over or on its own
+
+The listening socket is opened here and handed to the API process: a taken port is an error of the command, at once, and
+connections wait in it while the API process is started again.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+
+from pumice.processes.listening import listen, public_url
+from pumice.processes.supervisor import Child, Supervisor
+from pumice.settings import Settings
+
+READY_SECONDS = 60.0
+_LOOK_SECONDS = 0.02
+_FIRST = 10
+
+
+class CannotStart(Exception):
+    """It cannot start; the text says why and what helps."""
+
+
+def serve(settings: Settings, config: str | None, say: Callable[[str], object]) -> int:
+    """Until SIGTERM or Ctrl-C; the exit status. Raises CannotStart, PumiceError."""
+    lock = _lock(settings)
+    listener = _listen(settings)
+    try:
+        first = _prepare(settings)
+        os.set_inheritable(listener.fileno(), True)
+        command = [sys.executable, "-m", "pumice.cli.main"]
+        common = ["--state", settings.state_directory, *(["--config", config] if config else [])]
+        children = [
+            Child(name="api", command=[*command, "api", *common, "--socket", str(listener.fileno())]),
+            Child(name="agent", command=[*command, "agent", *common]),
+        ]
+        watch = threading.Thread(target=_announce, args=(settings, first, say), daemon=True)
+        watch.start()
+        return Supervisor(children).run()
+    finally:
+        listener.close()
+        os.close(lock)
+
+
+def run_api(settings: Settings, descriptor: int | None = None) -> None:
+    """One API process, until a signal ends it. Raises CannotStart."""
+    from pumice.processes import api
+
+    if descriptor is None:
+        listener = _listen(settings)
+        _prepare(settings)
+    else:
+        os.set_inheritable(descriptor, False)
+        listener = socket.socket(fileno=descriptor)
+    api.serve(settings, listener)
+
+
+def _prepare(settings: Settings) -> bool:
+    """Schema and first start, in a process of its own, so that the supervisor stays small; True when it was the first.
+
+    Raises CannotStart; the reason stands on standard error already."""
+    child = os.fork()
+    if child == 0:
+        os._exit(_prepare_here(settings))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status not in (0, _FIRST):
+        raise CannotStart("the state could not be prepared (the reason stands above)")
+    return status == _FIRST
+
+
+def _prepare_here(settings: Settings) -> int:
+    from pumice.errors import PumiceError
+    from pumice.processes.api import prepare
+
+    try:
+        return _FIRST if prepare(settings, os.environ) else 0
+    except (PumiceError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _lock(settings: Settings) -> int:
+    """One `pumice serve` a state directory; the kernel ends the lock with the process."""
+    state = settings.state
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(state / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotStart(
+            f"the state directory {state} cannot be written ({os.strerror(error.errno or 0)}): "
+            "correct its owner or mode, or give another with --state"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.pread(lock, 32, 0).decode(errors="replace").strip() or "?"
+        os.close(lock)
+        raise CannotStart(
+            f"another pumice serve (process {owner}) runs in {state}: end it, or give another directory with --state"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return listen(settings)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        if error.errno == errno.EADDRINUSE:
+            reason = "another program listens there"
+        raise CannotStart(
+            f"cannot listen at {settings.bind}: {reason}; choose another with --bind HOST:PORT"
+        ) from error
+
+
+def _announce(settings: Settings, first: bool, say: Callable[[str], object]) -> None:
+    """Say where everything is once requests are served."""
+    url = public_url(settings)
+    if not _wait_ready(url):
+        say(f"Pumice does not answer yet at {url}/healthz; see the log above, and pumice doctor")
+        return
+    clouds = settings.state / "clouds.yaml"
+    say(f"Pumice is ready at {url}" + (" (first start: database, administrator and clouds.yaml were made)" * first))
+    for name, path in _FACES:
+        say(f"  {name:<14} {url}{path}")
+    say(f"  clouds.yaml    {clouds} (clouds: admin, demo)")
+    say("Try:")
+    say(f"  export OS_CLIENT_CONFIG_FILE={clouds}")
+    say("  openstack --os-cloud demo volume create --size 1 first")
+    say(f"  pumice doctor --state {settings.state}")
+
+
+_FACES = (
+    ("identity", "/identity/v3"),
+    ("block storage", "/volume/v3"),
+    ("image", "/image/v2"),
+    ("compute", "/compute/v2.1"),
+    ("metering", "/metering/v2"),
+)
+
+
+def _wait_ready(url: str) -> bool:
+    end = time.monotonic() + READY_SECONDS
+    pause = threading.Event()
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
+                ready = answer.status == 200
+        except OSError:  # refused, reset, or 503
+            ready = False
+        if ready:
+            return True
+        pause.wait(_LOOK_SECONDS)
+    return False
