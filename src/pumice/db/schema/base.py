@@ -34,7 +34,11 @@ def name_column(name: str = "name") -> Column[Any]:
 
 
 def live_index(name: str, *columns: Any, unique: bool = False, where: str = "deleted_at IS NULL") -> Index:
-    """An index over live rows only."""
+    """An index over live rows only, or with `where="1 = 1"` over all.
+
+    The latter has no WHERE: SQLite uses a partial index only where the query implies its condition, even that one."""
+    if where == "1 = 1":
+        return Index(name, *columns, unique=unique)
     return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 

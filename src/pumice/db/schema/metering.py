@@ -24,6 +24,6 @@ events = Table(
     live_index("ix_events_type", "event_type", "generated", "message_id", where="1 = 1"),
     live_index("ix_events_generated", "generated", "message_id", where="1 = 1"),
     live_index("ix_events_project", "project_id", "generated", where="1 = 1"),
-    live_index("ix_events_resource", "resource_id", "generated", where="1 = 1"),
+    live_index("ix_events_resource", "resource_id", "event_type", "generated", where="1 = 1"),
     live_index("ix_events_outbox", "sequence", where="delivered_at IS NULL"),
 )

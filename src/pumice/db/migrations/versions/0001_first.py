@@ -58,8 +58,6 @@ def upgrade() -> None:
         "events",
         ["generated", "message_id"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_index(
         "ix_events_outbox",
@@ -74,24 +72,18 @@ def upgrade() -> None:
         "events",
         ["project_id", "generated"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_index(
         "ix_events_resource",
         "events",
-        ["resource_id", "generated"],
+        ["resource_id", "event_type", "generated"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_index(
         "ix_events_type",
         "events",
         ["event_type", "generated", "message_id"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_table(
         "flavors",
@@ -140,8 +132,6 @@ def upgrade() -> None:
         "idempotency_keys",
         ["created_at"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_table(
         "images",
@@ -236,16 +226,12 @@ def upgrade() -> None:
         "instance_actions",
         ["server_id", "request_id"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_index(
         "ix_instance_actions_server",
         "instance_actions",
         ["server_id", "start_time"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_table(
         "login_attempts",
@@ -289,24 +275,18 @@ def upgrade() -> None:
         "messages",
         ["expires_at"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_index(
         "ix_messages_project",
         "messages",
         ["project_id", "created_at", "id"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_index(
         "ix_messages_resource",
         "messages",
         ["resource_id"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_table(
         "operations",
@@ -497,8 +477,6 @@ def upgrade() -> None:
         "services",
         ["binary", "host"],
         unique=True,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_table(
         "volume_types",
@@ -636,8 +614,6 @@ def upgrade() -> None:
         "instance_action_events",
         ["action_id"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_table(
         "operation_resources",
@@ -656,8 +632,6 @@ def upgrade() -> None:
         "operation_resources",
         ["resource_id"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_index(
         "uq_exclusive",
@@ -707,8 +681,6 @@ def upgrade() -> None:
         "projects",
         ["domain_id", "name"],
         unique=True,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_table(
         "users",
@@ -730,8 +702,6 @@ def upgrade() -> None:
         "users",
         ["domain_id", "name"],
         unique=True,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_table(
         "volume_type_access",
@@ -985,8 +955,6 @@ def upgrade() -> None:
         "role_assignments",
         ["target_type", "target_id"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_table(
         "snapshots",
@@ -1088,8 +1056,6 @@ def upgrade() -> None:
         "tokens",
         ["expires_at"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
     op.create_index(
         "ix_tokens_user",
@@ -1118,6 +1084,4 @@ def upgrade() -> None:
         "volume_holds",
         ["expires_at"],
         unique=False,
-        sqlite_where=sa.text("1 = 1"),
-        postgresql_where=sa.text("1 = 1"),
     )
