@@ -33,6 +33,9 @@ class Eyes:
                 if endpoint["interface"] == "public":
                     self._urls[service["type"]] = endpoint["url"].rstrip("/")
 
+    def close(self) -> None:
+        self._client.close()
+
     def get(self, service: str, path: str) -> dict[str, Any] | None:
         """GET below a service's URL: "block-storage" or "compute"."""
         answer = self._client.get(self._urls[service] + path)

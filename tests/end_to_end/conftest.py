@@ -1,0 +1,39 @@
+"""One running cloud and one booted guest for the tests of this folder: both are slow to make."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.demo.cloud import Cloud
+from tests.demo.narration import Narrator
+from tests.demo.stage import Guest, Stage
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """`pumice serve` on an empty state directory, with the guest's images uploaded."""
+    directory = Path(tempfile.mkdtemp(prefix="pumice-end-to-end-"))
+    cloud = Cloud(directory)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("OS_", "PUMICE_"))]:
+            patch.delenv(name)
+        try:
+            cloud.start()
+            stage = Stage(Narrator(), cloud)
+            stage.upload_image()
+            yield stage
+            stage.eyes.close()
+        finally:
+            cloud.close()
+            assert not os.path.ismount(cloud.pool), "the pool is still mounted"
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def guest(stage: Stage) -> Guest:
+    """A server of the demo project whose guest is up."""
+    return stage.boot("guest")
