@@ -299,6 +299,7 @@ class _Exchange:
     def _parse(self, call: Call, compiled: Compiled, data: bytes) -> PumiceError | None:
         """Fill in body and query; what is wrong with them is told once the caller is known."""
         query: bytes = self.scope["query_string"]
+        call.query_string = query
         try:
             if query:
                 call.params = bodies.parse_query(query)

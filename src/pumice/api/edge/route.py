@@ -55,6 +55,8 @@ class Call:
     """The client's address: for login slow-down and logs, never for trust."""
     token_digest: str = ""
     """SHA-256 of the token that authenticated the call; empty on public routes."""
+    query_string: bytes = b""
+    """The query as sent, for routes that take a parameter several times (metering's `q.field`)."""
 
 
 @dataclass(frozen=True, slots=True)
