@@ -77,7 +77,7 @@ def issue(
 
     parent: the grant of the token that this one was made with; it never outlives that. Raises Unauthorized where the
     user has no role on the scope, or something is disabled."""
-    text = secrets.token_urlsafe(32)
+    text = secrets.token_hex(32)
     expires_at = tx.now + lifetime * SECOND
     all_methods = list(dict.fromkeys([*methods, *(parent.methods if parent else ())]))
     tx.execute(

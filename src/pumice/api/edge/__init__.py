@@ -3,7 +3,8 @@
 route.py       Route, Call, Answer, Await: what faces are made of
 views.py       View, Field: records to answers, by microversion
 bodies.py      bytes to Structs, faults to 400s that name the field
-versions.py    Since, microversions       links.py      URLs of answers       envelopes.py   errors as each face says them
+versions.py    Since, microversions             links.py    URLs of answers
+envelopes.py   errors as each face says them    headers.py  the request's, a proxy's
 face.py        Face: routes, envelope, versions, discovery                    router.py      paths to routes
 dispatch.py    Edge: the ASGI application; parse, authenticate, one database hop, answer
 hops.py        the database hop: token, policy, handler, encoding             replies.py     bytes onto the wire

@@ -1,4 +1,4 @@
-"""Bodies and queries: from bytes to Structs; every fault becomes a 400 that names the field, the value and what is right.
+"""Bodies and queries: from bytes to Structs; a fault becomes a 400 naming the field, the value and what is right.
 
 A `Decoder` is compiled from a route's Struct: with the fields' microversions, strict or lax.
 """

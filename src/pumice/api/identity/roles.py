@@ -33,7 +33,13 @@ class ChangedRoleBody(Struct):
 
 
 def shown(role: Role, call: Call) -> dict[str, Any]:
-    values = {"id": role.id, "name": role.name, "domain_id": None, "description": role.description, "options": {}}
+    values: dict[str, Any] = {
+        "id": role.id,
+        "name": role.name,
+        "domain_id": None,
+        "description": role.description,
+        "options": {},
+    }
     return with_self(values, "/roles", call)
 
 

@@ -157,7 +157,7 @@ def _catalog(call: Call, project_id: str | None) -> list[dict[str, Any]]:
 
 def validate(tx: Transaction, call: Call) -> Any:
     """What the token in X-Subject-Token grants; others' tokens for administrators and services only."""
-    digest, grant = _subject(tx, call)
+    _, grant = _subject(tx, call)
     return Answer(200, {"token": shown(grant, call)}, {"X-Subject-Token": call.headers["x-subject-token"]})
 
 
