@@ -1,11 +1,10 @@
 """`pumice usage-audit`: one `<kind>.exists` event for each resource alive in a period.
 
 On a terminal a progress bar; else plain lines; with `--json` one object at the end. Exit status: 0 all sent, 1 some
-rows were bad (named on standard error; all others were sent) or the database is away, 2 wrong usage.
+rows were bad (named on standard error; all others were sent), 2 wrong usage, 4 the database cannot be reached.
 """
 
 import sys
-from pathlib import Path
 
 import click
 import msgspec
@@ -13,10 +12,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from pumice.caller import system_caller
-from pumice.db.engine import Database, DatabaseUnavailable
+from pumice.cli.frame import (
+    FAILED,
+    OK,
+    USAGE,
+    Failure,
+    config_option,
+    json_option,
+    load,
+    opened,
+    print_json,
+    state_option,
+)
+from pumice.db.engine import Database
 from pumice.metering.periods import Period, PeriodError, last_completed, parse_time, shown
 from pumice.metering.usage_audit import AuditSummary, BadResource, Watcher, audit
-from pumice.settings import Settings, SettingsError, of_process
+from pumice.settings import Settings
 
 _HELP = """Send one event (volume.exists, snapshot.exists) for each resource that was alive in a period.
 
@@ -36,8 +47,9 @@ Examples:
 \b
 Exit status:
   0  every event was sent
-  1  some rows could not be reported (the rest was), or the database could not be reached
+  1  some rows could not be reported; all others were
   2  wrong usage
+  4  the database cannot be reached; run it again, nothing is stored twice
 """
 
 
@@ -79,38 +91,27 @@ class _Bars(Watcher):
 @click.option(
     "--send_actions", "--send-actions", is_flag=True, help="Also send create and delete events of the period."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
-@click.option("--state", metavar="DIR", help="State directory (default: PUMICE_STATE, else ./var).")
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file (default: pumice.toml in the state).")
+@json_option
+@state_option
+@config_option
 def usage_audit(
     start_time: str | None,
     end_time: str | None,
     period: str | None,
     send_actions: bool,
     as_json: bool,
-    state: str | None,
-    config: Path | None,
+    state: str,
+    config: str | None,
 ) -> None:
-    try:
-        settings = of_process(config, state).settings
-    except SettingsError as error:
-        raise click.UsageError(str(error)) from None
-    if not settings.database and not (settings.state / "pumice.db").exists():
-        raise click.UsageError(
-            f"there is no database in {settings.state}; give the right --state, or start pumice serve"
-        )
-    database = Database(settings.database_url)
-    try:
-        audited = _period(settings, database.clock.now(), start_time, end_time, period)
+    settings = load(state, config).settings
+    with opened(state, config) as database:
+        try:
+            audited = _period(settings, database.clock.now(), start_time, end_time, period)
+        except PeriodError as error:
+            raise Failure(f"{error}", USAGE) from None
         summary = _run(database, audited, send_actions, as_json)
-    except PeriodError as error:
-        raise click.UsageError(str(error)) from None
-    except DatabaseUnavailable as error:
-        raise click.ClickException(f"{error.message} Run the same command again: nothing is stored twice.") from None
-    finally:
-        database.close()
     _tell(summary, as_json)
-    sys.exit(1 if summary.failed else 0)
+    sys.exit(FAILED if summary.failed else OK)
 
 
 def _period(settings: Settings, now: int, start: str | None, end: str | None, period: str | None) -> Period:
@@ -134,7 +135,7 @@ def _run(database: Database, period: Period, send_actions: bool, as_json: bool) 
 def _tell(summary: AuditSummary, as_json: bool) -> None:
     if as_json:
         told = {**msgspec.to_builtins(summary), "begin": shown(summary.begin), "end": shown(summary.end)}
-        click.echo(msgspec.json.encode({**told, "sent": summary.sent, "failed": summary.failed}))
+        print_json({**told, "sent": summary.sent, "failed": summary.failed})
         return
     click.echo(f"{shown(summary.begin)} to {shown(summary.end)} (UTC)")
     for noun, kind in summary.kinds.items():
