@@ -114,6 +114,18 @@ def test_a_guest_that_does_not_let_go_keeps_its_volume(cloud: ComputeCloud) -> N
     assert cloud.status(volume) == "available"
 
 
+def test_a_guest_that_does_not_let_go_cannot_keep_its_server_from_being_deleted(cloud: ComputeCloud) -> None:
+    server, volume = cloud.server(), cloud.volume()
+    cloud.write(attach, cloud.member, server, volume)
+    cloud.settle()
+    cloud.simulator.behave(Behaviour(refuse_detach="mounted"))
+    cloud.write(detach, cloud.member, server, volume)
+    cloud.write(servers.delete, cloud.member, server)
+    cloud.settle()
+    assert (cloud.found(server).status, cloud.status(volume)) == ("DELETED", "available")
+    assert cloud.exports() == set() and cloud.hypervisor.guests() == {}
+
+
 def test_a_stopped_server_has_the_volume_at_its_next_start(cloud: ComputeCloud) -> None:
     server, volume = cloud.server(), cloud.volume()
     cloud.write(servers.power, cloud.member, server, "stop")

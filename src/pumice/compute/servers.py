@@ -27,7 +27,7 @@ from pumice.db.paging import Filter, Listing, Page, PageRequest, text_filter, ti
 from pumice.db.schema import servers
 from pumice.errors import BadRequest, Conflict, NotFound
 from pumice.operations.model import OperationRow, Registry, exclusive, shared
-from pumice.operations.store import enqueue, live_for, request_cancel
+from pumice.operations.store import enqueue, hasten, live_for, request_cancel
 
 TURN_BACK = Registry()
 """What a delete tells to turn back; detaches go on."""
@@ -215,6 +215,7 @@ def delete(tx: Transaction, caller: Caller, server_id: str) -> None:
         held += live_for(tx, "attachment", attachment.id)
     for operation in {one.operation_id for one in held}:
         request_cancel(tx, TURN_BACK, operation)
+        hasten(tx, operation)
     values = {"life": "going", "updated_at": tx.now}
     tx.execute(update(servers).where(servers.c.id == server_id).values(**values))
     notify_server(tx, server_id, "delete.start", caller)
@@ -240,7 +241,7 @@ def power(tx: Transaction, caller: Caller, server_id: str, action: str, *, grace
 
 
 def lock(tx: Transaction, caller: Caller, server_id: str, *, locked: bool, reason: str | None = None) -> None:
-    """Lock or unlock. One locked by an administrator is unlocked by one. Raises NotFound, Conflict."""
+    """Lock or unlock. Raises NotFound."""
     get(tx, caller, server_id)
     values = {"locked": locked, "locked_reason": reason if locked else None, "updated_at": tx.now}
     tx.execute(update(servers).where(servers.c.id == server_id).values(**values))

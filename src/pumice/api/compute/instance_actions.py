@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pumice.api.compute.server_views import host_id
 from pumice.api.edge.route import Call, Route
 from pumice.api.edge.views import Field, View
 from pumice.clock import isoformat
@@ -22,15 +23,16 @@ ACTION = View(
 )
 EVENT = View(
     "event",
-    Field("event"),
-    Field("start_time", lambda event: isoformat(event.start_time)),
-    Field("finish_time", lambda event: isoformat(event.finish_time)),
-    Field("result"),
-    Field("traceback", lambda event: None, visible=lambda call: call.caller.is_admin),
-    Field("hostId", lambda event: event.host or "", since="2.62"),
-    Field("host", since="2.62", visible=lambda call: call.caller.is_admin),
-    Field("details", since="2.84"),
+    Field("event", lambda pair: pair[1].event),
+    Field("start_time", lambda pair: isoformat(pair[1].start_time)),
+    Field("finish_time", lambda pair: isoformat(pair[1].finish_time)),
+    Field("result", lambda pair: pair[1].result),
+    Field("traceback", lambda pair: None, visible=lambda call: call.caller.is_admin),
+    Field("hostId", lambda pair: host_id(pair[0].project_id, pair[1].host), since="2.62"),
+    Field("host", lambda pair: pair[1].host, since="2.62", visible=lambda call: call.caller.is_admin),
+    Field("details", lambda pair: pair[1].details, since="2.84"),
 )
+"""Of (action, event)."""
 
 
 def _known(tx: Transaction, call: Call) -> str:
@@ -60,7 +62,7 @@ def show(tx: Transaction, call: Call) -> Any:
         raise NotFound.of("Action for request", request_id)
     item = ACTION.item(action, call)
     if call.version >= (2, 51) or call.caller.is_admin:
-        item["events"] = EVENT.items(instance_actions.events_of(tx, action.id), call)
+        item["events"] = EVENT.items([(action, event) for event in instance_actions.events_of(tx, action.id)], call)
     return {"instanceAction": item}
 
 

@@ -32,9 +32,9 @@ def _flavor(found: ServerWithVolumes) -> Any:
     return {name: value for name, value in found.server.flavor.items() if name != "id"}
 
 
-def _host_id(found: ServerWithVolumes) -> str:
-    server = found.server
-    return hashlib.sha224(f"{server.project_id}{server.host}".encode()).hexdigest() if server.host else ""
+def host_id(project_id: str, host: str | None) -> str:
+    """A name of the host that tells a project's servers on one host from those on others, and nothing else."""
+    return hashlib.sha224(f"{project_id}{host}".encode()).hexdigest() if host else ""
 
 
 def _hostname(found: ServerWithVolumes) -> str:
@@ -57,7 +57,7 @@ DETAIL = SUMMARY.extended(
     Field("tenant_id", lambda found: found.server.project_id),
     Field("user_id", lambda found: found.server.user_id),
     Field("metadata", lambda found: found.server.metadata),
-    Field("hostId", _host_id),
+    Field("hostId", lambda found: host_id(found.server.project_id, found.server.host)),
     Field("image", _image),
     Field("flavor", _flavor_link, until="2.46"),
     Field("flavor", _flavor, since="2.47"),

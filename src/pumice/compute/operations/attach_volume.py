@@ -19,7 +19,7 @@ from pumice.block.operations.connect_attachment import export_volume, unexport_v
 from pumice.block.operations.settling import at_backend, settle_volume, tell_user
 from pumice.compute import queries
 from pumice.compute.notifications import notify_server
-from pumice.compute.operations.settling import at_host, finish_action, forget_mapping, settle_server
+from pumice.compute.operations.settling import at_host, finish_action, forget_mapping, settle_server, unplug_volume
 from pumice.db.engine import Transaction
 from pumice.hypervisors.contract import Disk
 from pumice.operations.model import Operation, Run, Step, StepFailed, caller_of
@@ -91,7 +91,7 @@ def plug(run: Run[AttachVolume]) -> Mapping[str, Any]:
 
 
 def unplug(run: Run[AttachVolume]) -> None:
-    run.world.hypervisor.detach(run.arguments.server_id, run.arguments.volume_id)
+    unplug_volume(run)
 
 
 def mark_attached(tx: Transaction, run: Run[AttachVolume]) -> None:

@@ -13,7 +13,6 @@ import msgspec
 from sqlalchemy import update
 
 from pumice.block import queries as block_queries
-from pumice.block.operations.settling import tell_user
 from pumice.compute import instance_actions, queries
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations import server_files
@@ -75,7 +74,6 @@ def mark_gone(tx: Transaction, run: Run[DeleteServer]) -> None:
 def tell(tx: Transaction, run: Run[DeleteServer], reason: str) -> None:
     """Never reached while it only goes forward; kept honest for whoever ends it by hand."""
     instance_actions.finish_event(tx, run.arguments.event_id, failure=reason)
-    tell_user(tx, run.row, "volume", run.arguments.server_id, "detach volume", reason)
 
 
 def announce(tx: Transaction, run: Run[DeleteServer]) -> None:

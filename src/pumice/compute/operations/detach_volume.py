@@ -18,7 +18,15 @@ from pumice.block.model import Attachment
 from pumice.block.operations.disconnect_attachment import DISCONNECT_ATTACHMENT, DisconnectAttachment
 from pumice.block.operations.settling import settle_volume, tell_user
 from pumice.compute.notifications import notify_server
-from pumice.compute.operations.settling import at_host, finish_action, forget_mapping, settle_server, take_turn
+from pumice.compute.operations.settling import (
+    at_host,
+    finish_action,
+    forget_mapping,
+    is_going,
+    settle_server,
+    take_turn,
+    unplug_volume,
+)
 from pumice.db.engine import Transaction
 from pumice.hypervisors.contract import Disk
 from pumice.operations import store
@@ -53,12 +61,15 @@ def unplug(run: Run[DetachVolume]) -> Mapping[str, Any]:
     if found is None:
         return {"was": "released"}
     if run.world.hypervisor is not None:
-        run.world.hypervisor.detach(run.arguments.server_id, run.arguments.volume_id)
+        unplug_volume(run)
     return {"was": found.stage}
 
 
 def replug(run: Run[DetachVolume]) -> None:
-    """The guest refused, or we were told to turn back: the disk is in both definitions, as it was."""
+    """The guest refused, or we were told to turn back: the disk is in both definitions, as it was. A server that is
+    being deleted is left to that."""
+    if is_going(run):
+        return
     found = _attachment(run)
     if found is None or found.stage != "attached" or found.connection_info is None:
         return

@@ -5,11 +5,12 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from pumice.compute import instance_actions
+from pumice.compute import instance_actions, queries
 from pumice.compute.facts import refresh_server
 from pumice.db.engine import Transaction
 from pumice.db.schema import block_device_mappings, operations
 from pumice.errors import Busy
+from pumice.hypervisors.contract import DetachRefused
 from pumice.operations import store
 from pumice.operations.model import ANYWHERE, Claim, Run, StepNotReady, host_place
 
@@ -44,6 +45,26 @@ def take_turn(tx: Transaction, run: Run[Any], claims: Sequence[Claim]) -> None:
         store.take(tx, run.operation_id, wanted)
     except Busy as busy:
         raise StepNotReady(busy.message, pause=0.1) from busy
+
+
+def is_going(run: Run[Any]) -> bool:
+    """The server is being deleted: nothing may keep that from going on."""
+    with run.database.read() as tx:
+        server = queries.server(tx, run.arguments.server_id)
+    return server is None or server.life == "going"
+
+
+def unplug_volume(run: Run[Any]) -> None:
+    """Take the volume out of the server's guest, and see it gone. A guest that does not let go is stopped only when its
+    server is being deleted. Raises DetachRefused."""
+    hypervisor, server_id, volume_id = run.world.hypervisor, run.arguments.server_id, run.arguments.volume_id
+    try:
+        hypervisor.detach(server_id, volume_id)
+    except DetachRefused:
+        if not is_going(run):
+            raise
+        hypervisor.stop_guest(server_id)
+        hypervisor.detach(server_id, volume_id)
 
 
 def settle_server(tx: Transaction, run: Run[Any]) -> None:
