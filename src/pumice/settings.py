@@ -20,8 +20,10 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 PREFIX = "PUMICE_"
-OTHER_VARIABLES = frozenset({"PUMICE_ADMIN_PASSWORD", "PUMICE_FAULTS", "PUMICE_CONFIG", "PUMICE_STATE"})
-"""Variables with our prefix that are no settings: they go to the first start, the tests and the command line."""
+OTHER_VARIABLES = frozenset(
+    {"PUMICE_ADMIN_PASSWORD", "PUMICE_FAULTS", "PUMICE_CONFIG", "PUMICE_STATE", "PUMICE_LIVENESS_FD"}
+)
+"""Variables with our prefix that are no settings: of the first start, tests, the command line, the supervisor."""
 
 Seconds = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
