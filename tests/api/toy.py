@@ -144,7 +144,7 @@ def weigh(tx: Transaction, call: Call) -> Any:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/toys", index, action="volume:get_all"),
+    Route("GET", "/toys", index, action="volume:get_all", name="toy.index"),
     Route(
         "POST", "/toys", create, status=202, body=NewToyBody, write=True, action="volume:create", secrets=("password",)
     ),

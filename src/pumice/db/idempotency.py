@@ -34,7 +34,7 @@ def take(tx: Transaction, key: Key, body_digest: str, oldest: int) -> Stored | N
     tx.execute(delete(keys).where(keys.c.created_at < oldest))
     values = {**msgspec.to_builtins(key), "body_digest": body_digest, "status": 0, "answer": {}, "created_at": tx.now}
     insert = sqlite.insert(keys) if tx.sqlite else postgresql.insert(keys)
-    if tx.execute(insert.values(**values).on_conflict_do_nothing()).rowcount:
+    if tx.execute(insert.values(**values).on_conflict_do_nothing().returning(keys.c.key)).first() is not None:
         return None
     row = tx.execute(select(keys.c.body_digest, keys.c.status, keys.c.answer).where(*_same(key))).one()
     return Stored(*row)
