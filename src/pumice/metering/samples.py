@@ -120,7 +120,7 @@ def of_rows(rows: Any) -> list[Sample]:
 def _table_of_meters() -> CTE:
     rows = [(event_type, meter.name, meter.field) for meter in METERS for event_type in meter.event_types]
     columns = (column("event_type", String), column("meter", String), column("field", String))
-    return select(values(*columns, name="meter_rows", literal_binds=True).data(rows)).cte("meters")
+    return values(*columns, literal_binds=True).data(rows).cte("meters")
 
 
 _METERS = _table_of_meters()
