@@ -40,7 +40,11 @@ def serve(settings: Settings, config: str | None, say: Callable[[str], object]) 
         command = [sys.executable, "-m", "pumice.cli.main"]
         common = ["--state", settings.state_directory, *(["--config", config] if config else [])]
         children = [
-            Child(name="api", command=[*command, "api", *common, "--socket", str(listener.fileno())]),
+            Child(
+                name="api",
+                command=[*command, "api", *common, "--socket", str(listener.fileno())],
+                descriptors=(listener.fileno(),),
+            ),
             Child(name="agent", command=[*command, "agent", *common]),
         ]
         watch = threading.Thread(target=_announce, args=(settings, first, say), daemon=True)

@@ -43,6 +43,8 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     """How long it may be silent after that."""
     stop_time: float = 20.0
     """How long it may take to end when asked."""
+    descriptors: Sequence[int] = ()
+    """Open files that it gets under their numbers: a listening socket."""
 
 
 class Supervisor:
@@ -130,7 +132,7 @@ class _Kept:
                 guarded(self.child.command),
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **self._environment, VARIABLE: str(theirs)},
-                pass_fds=(theirs,),
+                pass_fds=(theirs, *self.child.descriptors),
                 process_group=0,
             )
         finally:
