@@ -13,6 +13,7 @@ from pumice.compute.volume_attachments import (
 )
 from pumice.errors import BadRequest, Conflict, NotFound
 from pumice.hypervisors.memory import Behaviour
+from pumice.operations import store
 from tests.compute.cloud import ComputeCloud
 
 pytestmark = pytest.mark.real
@@ -41,6 +42,14 @@ def test_an_attached_volume_is_in_the_guest_and_a_detached_one_is_not(cloud: Com
     assert cloud.exports() == set()
     assert cloud.read(listed, cloud.member, server) == []
     assert cloud.last_action(server) == ("detach_volume", None, "Success")
+
+
+def test_the_connection_info_is_kept_with_the_attachment_only(cloud: ComputeCloud) -> None:
+    server, volume = cloud.server(), cloud.volume()
+    asked = cloud.write(attach, cloud.member, server, volume)
+    cloud.settle()
+    row = cloud.read(store.get, asked.operation.id)
+    assert row is not None and row.results["export"] == {"host": "node1"}
 
 
 def test_a_storm_without_any_pause_leaves_nothing_stuck(cloud: ComputeCloud) -> None:

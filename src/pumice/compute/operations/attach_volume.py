@@ -9,7 +9,7 @@ the reason is on the attachment, in the server's actions and in the volume's mes
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -53,7 +53,7 @@ def disk_of(wanted: AttachVolume, connection_info: dict[str, Any]) -> Disk:
 
 
 def export(run: Run[AttachVolume]) -> dict[str, Any]:
-    """Its result is the connector that was told; the connection info is secret and stays in the attachment."""
+    """The connector that was told, and the connection info."""
     wanted = run.arguments
     with run.database.read() as tx:
         host = queries.host(tx, wanted.host)
@@ -74,6 +74,8 @@ def record_export(tx: Transaction, run: Run[AttachVolume]) -> None:
         connection_info=exported["connection_info"],
         device=wanted.device,
     )
+    # What is stored with the operation can be read by administrators: the secret stays in the attachment only.
+    cast(dict[str, Any], run.results)["export"] = {"host": wanted.host}
 
 
 def unexport(run: Run[AttachVolume]) -> None:
