@@ -17,6 +17,7 @@ class ToyCloud:
         self.state, self.database_url = state, database_url
         self.count = 0
         self.started: list[Process] = []
+        self.clients: list[httpx.Client] = []
         self.http = self.serve()
 
     def serve(self) -> httpx.Client:
@@ -26,7 +27,8 @@ class ToyCloud:
         process = Process(command, self.state.parent / f"{self.state.name}-{len(self.started)}.log")
         self.started.append(process)
         process.wait_for_output("listening", 60)
-        return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        self.clients.append(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))
+        return self.clients[-1]
 
     @property
     def logs(self) -> str:
@@ -86,6 +88,7 @@ class ToyCloud:
         return self.http.post("/volume/v3/toys", headers={"OpenStack-API-Version": "volume 3.30", **token}, json=body)
 
     def close(self) -> None:
-        self.http.close()
+        for client in self.clients:
+            client.close()
         for process in self.started:
             process.end()
