@@ -116,7 +116,10 @@ def store(tx: Transaction, rows: Sequence[dict[str, Any]]) -> int:
     """Store many rows of `event_row`; how many were new. Those with a known message id change nothing."""
     if not rows:
         return 0
-    return tx.execute(_STORE_SQLITE if tx.sqlite else _STORE_POSTGRESQL, rows).rowcount
+    if tx.sqlite:
+        return tx.execute(_STORE_SQLITE, rows).rowcount
+    # psycopg counts no rows of many inserts at once; what it returns can be counted.
+    return len(tx.execute(_STORE_POSTGRESQL.returning(events.c.sequence), rows).all())
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,1 @@
+"""Metering: events, the usage audit, what is read back."""
