@@ -22,6 +22,8 @@ from pumice.api.app import create_app
 from pumice.api.edge.face import Face
 from pumice.api.edge.logs import AccessLog
 from pumice.api.edge.services import Services
+from pumice.block import volume_types
+from pumice.compute import flavors
 from pumice.db import upgrade
 from pumice.db.engine import Database
 from pumice.identity.bootstrap import bootstrap
@@ -45,6 +47,9 @@ def prepare(settings: Settings, environ: Mapping[str, str]) -> bool:
     database = Database(settings.database_url, threads=2)
     try:
         upgrade.upgrade(database)
+        with database.write() as tx:
+            volume_types.ensure_default(tx)
+            flavors.ensure_defaults(tx)
         return bootstrap(
             database,
             settings.state,
