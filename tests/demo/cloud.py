@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -43,6 +44,7 @@ class Cloud:
         self.log = directory / "serve.log"
         self._process: Process | None = None
         self._starts = 0
+        self._started = 0.0
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises AssertionError, with its output, when it does not."""
@@ -52,10 +54,12 @@ class Cloud:
             "PUMICE_ACCESS_LOG": "false",
         }
         self._starts += 1
+        self._started = time.time()
         self.log = self.directory / f"serve-{self._starts}.log"
         command = [OURS / "pumice", "serve", "--state", self.state, "--bind", f"127.0.0.1:{self.port}"]
         self._process = Process([str(word) for word in command], self.log, environment=settings)
         wait_until(self.healthy, START_SECONDS, f"{self.url}/healthz answers 200")
+        wait_until(self.reported, START_SECONDS, "the agent reports its pool and its hypervisor")
 
     def healthy(self) -> bool:
         """Can requests be served? Raises AssertionError once the process has ended."""
@@ -65,6 +69,13 @@ class Cloud:
             return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
+
+    def reported(self) -> bool:
+        """Has the agent that runs now said that its pool and its hypervisor work?"""
+        since = int(self._started * 1e6)
+        with self.database() as database:
+            found = database.execute("SELECT problems FROM services WHERE reported_at > ?", (since,)).fetchall()
+        return len(found) == 3 and all(row["problems"] == "[]" for row in found)
 
     def stop(self) -> None:
         """End `pumice serve` as an operator does; guests live on."""

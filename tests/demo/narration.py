@@ -3,6 +3,7 @@
 tell.chapter("Story 1", "..."); tell.step("..."); tell.command("cinder list", output); tell.check(fact, "...")
 """
 
+import re
 import time
 
 WIDTH = 118
@@ -55,9 +56,12 @@ class Narrator:
         self._say(f"\n  {self._number}. {words}")
 
     def command(self, line: str, output: str, *, most: int = MOST_LINES) -> None:
-        """A command line as the user would type it, and what came out."""
+        """A command line as the user would type it, and what came out; most=0: of a table only what matters most."""
         self._say(f"     $ {line}")
         lines = [part.rstrip() for part in output.splitlines() if part.strip()]
+        if most == 0:
+            lines = [part for part in lines if re.match(r"\| (id|name|status|size) +\|", part)]
+            most = len(lines)
         for text in lines[:most]:
             self._say(f"       {text if len(text) <= WIDTH else text[: WIDTH - 3] + '...'}")
         if len(lines) > most:

@@ -37,9 +37,9 @@ class Guest:
             return channel.command(*words)
 
     def volumes(self) -> set[str]:
-        """Serials of the volumes that its kernel sees."""
+        """Serials of the volumes that its kernel sees; its root disk's is cut to the server's id by SCSI."""
         with self.inside() as channel:
-            return {serial for serial in channel.disks() if not serial.endswith("-root")}
+            return {serial for serial in channel.disks() if serial != self.id}
 
     def write(self, volume_id: str, text: str, offset: int = 4096) -> None:
         """Write a text (ASCII, single blanks) to a volume and flush it."""
@@ -84,7 +84,7 @@ class Stage:
             output = self.demo.run(f"{line}{path}", shown=f"{line}{path.name}", most=0)
             ids[name] = properties(output)["id"]
         line = (
-            f"openstack image create --disk-format ami --container-format ami --property kernel_id={ids['lab-kernel']}"
+            f"openstack image create --disk-format raw --container-format bare --property kernel_id={ids['lab-kernel']}"
             f" --property ramdisk_id={ids['lab-ramdisk']} --file "
         )
         self.demo.run(f"{line}{root} lab", shown=f"{line}root.img lab", most=0)

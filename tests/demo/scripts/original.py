@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from cinderclient.v3.client import Client as Cinder
+from cinderclient.client import Client as Cinder
 from keystoneauth1 import session
 from keystoneauth1.identity.v3 import Password
 from novaclient.client import Client as Nova

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from cinderclient.v3.client import Client
+from cinderclient.client import Client
 from keystoneauth1 import session
 from keystoneauth1.identity.v3 import Password
 
