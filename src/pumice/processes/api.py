@@ -11,7 +11,7 @@ import contextlib
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,44 +22,17 @@ from pumice.api.app import create_app
 from pumice.api.edge.face import Face
 from pumice.api.edge.logs import AccessLog
 from pumice.api.edge.services import Services
-from pumice.block import volume_types
-from pumice.compute import flavors
-from pumice.db import upgrade
 from pumice.db.engine import Database
-from pumice.identity.bootstrap import bootstrap
 from pumice.identity.identity import Identity
 from pumice.identity.policy import Policy
 from pumice.images.store import ImageStore
 from pumice.operations.waiting import OperationWaiter
-from pumice.processes.listening import listen, public_url
+from pumice.processes.listening import listen
 from pumice.processes.liveness import BEAT_SECONDS, Liveness
+from pumice.processes.prepare import prepare as prepare
 from pumice.settings import Settings
 
 _log = logging.getLogger(__name__)
-
-
-def prepare(settings: Settings, environ: Mapping[str, str]) -> bool:
-    """The state directory, the schema and the first start; True when this was the first. Again is no error.
-
-    Called by `pumice serve` before it starts any child."""
-    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings.images.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = Database(settings.database_url, threads=2)
-    try:
-        upgrade.upgrade(database)
-        with database.write() as tx:
-            volume_types.ensure_default(tx)
-            flavors.ensure_defaults(tx)
-        return bootstrap(
-            database,
-            settings.state,
-            f"{public_url(settings)}/identity/v3",
-            settings.region,
-            settings.service_user,
-            environ.get("PUMICE_ADMIN_PASSWORD"),
-        )
-    finally:
-        database.close()
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def jobs(database: Database, world: World, settings: Settings) -> list[Job]:
 
     return [
         job("health", HEALTH_SECONDS, lambda: report_health(database, world, settings)),
-        job("guests", GUEST_SECONDS, lambda: observe_guests(database, world)),
+        job("guests", GUEST_SECONDS, lambda: _observe(database, world)),
         job("reconcile", settings.reconcile_period, lambda: reconcile(database, world=world)),
         job("images", SWEEP_SECONDS, lambda: _sweep_images(database, world)),
         job("retention", RETENTION_SECONDS, lambda: database.run_write(purge, settings.idempotency_hours * HOUR)),
@@ -133,6 +133,12 @@ def check_hypervisor(world: World, settings: Settings) -> tuple[HostReport | Non
         availability_zone=settings.availability_zone,
     )
     return found, problems
+
+
+def _observe(database: Database, world: World) -> None:
+    if world.hypervisor is not None:
+        world.hypervisor.start()
+        observe_guests(database, world)
 
 
 def _sweep_images(database: Database, world: World) -> None:

@@ -83,7 +83,7 @@ def _prepare(settings: Settings) -> bool:
 
 def _prepare_here(settings: Settings) -> int:
     from pumice.errors import PumiceError
-    from pumice.processes.api import prepare
+    from pumice.processes.prepare import prepare
 
     try:
         return _FIRST if prepare(settings, os.environ) else 0
