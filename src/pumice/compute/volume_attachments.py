@@ -193,16 +193,18 @@ def detach_by_volume_action(
     tx: Transaction, caller: Caller, volume_id: str, attachment_id: str | None = None
 ) -> OperationRow | None:
     """os-detach and os-force_detach: of a server of this cloud the real detach, guest first; the operation to wait
-    for, None when nothing had to be done outside.
+    for, None when nothing had to be done outside. A volume that is not attached at all is detached already.
 
-    Raises Conflict when compute attached it and the caller is not a service; NotFound, BadRequest (not attached;
-    several attachments and none named), and as `detach`."""
+    Raises Conflict when compute attached it and the caller is not a service; NotFound, BadRequest (no such attachment;
+    several of them and none named), and as `detach`."""
     volumes.get(tx, caller, volume_id)
     found = [
         one for one in block_queries.attachments_of(tx, [volume_id]) if attachment_id is None or attachment_id == one.id
     ]
+    if not found and attachment_id is None:
+        return None
     if not found:
-        raise BadRequest(f"Volume {volume_id} is not attached{f' by {attachment_id}' if attachment_id else ''}.")
+        raise BadRequest(f"Volume {volume_id} has no attachment {attachment_id}.")
     if len(found) > 1:
         raise BadRequest(f"Volume {volume_id} has {len(found)} attachments; name the attachment_id of one.")
     attachment = found[0]
