@@ -201,6 +201,9 @@ def connected(database: Database, world: World) -> None:
     assert attachment is not None
     assert attachment.connection_info is not None and attachment.host == HOST and attachment.device == "/dev/sdb"
     assert statuses(database) == ["attaching"]
+    secret = attachment.connection_info["data"]["device_path"]
+    with database.read() as tx:
+        assert secret not in str(tx.execute(select(operation_rows)).all())
     assert len(world.backend(BACKEND).target.exports()) == 1
 
 

@@ -3,7 +3,7 @@
 export    the target makes the volume reachable for the connector; all of it is stored      undo: take it away
 """
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import update
@@ -74,6 +74,8 @@ def record(tx: Transaction, run: Run[ConnectAttachment]) -> None:
         connection_info=run.results["export"],
         device=mountpoint if isinstance(mountpoint, str) else None,
     )
+    # What is stored with the operation can be read by administrators: the secret stays in the attachment only.
+    cast(dict[str, Any], run.results)["export"] = {"host": wanted.connector["host"]}
 
 
 def fail(tx: Transaction, run: Run[ConnectAttachment], reason: str) -> None:
