@@ -1,6 +1,7 @@
 """A served toy cloud for tests: real HTTP, real tokens."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from tests.support.processes import BIN, Process
 class ToyCloud:
     """One API process over the identity face and the toys."""
 
-    def __init__(self, state: Path, database_url: str) -> None:
+    def __init__(self, state: Path, database_url: str, environment: Mapping[str, str] | None = None) -> None:
         self.state, self.database_url = state, database_url
+        self.environment = dict(environment or {})
         self.count = 0
         self.started: list[Process] = []
         self.clients: list[httpx.Client] = []
@@ -24,7 +26,9 @@ class ToyCloud:
         """One more API process over the same database."""
         port = free_port()
         command = [BIN / "python", "-m", "tests.api.toy", str(self.state), self.database_url, str(port), "access"]
-        process = Process(command, self.state.parent / f"{self.state.name}-{len(self.started)}.log")
+        process = Process(
+            command, self.state.parent / f"{self.state.name}-{len(self.started)}.log", environment=self.environment
+        )
         self.started.append(process)
         process.wait_for_output("listening", 60)
         self.clients.append(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))

@@ -1,4 +1,4 @@
-"""A toy cloud on each database, shared by the tests of one file."""
+"""A toy cloud on each database, and the volume face on each, shared by the tests of one file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.api.cloud import ToyCloud
+from tests.api.volume_cloud import Account, ServedCloud, serving
+from tests.block.cloud import prepare
 from tests.support.databases import KINDS, Databases
 
 
@@ -30,3 +32,26 @@ def admin(cloud: ToyCloud) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def demo(cloud: ToyCloud) -> dict[str, str]:
     return cloud.token("demo", "demo")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def served(
+    request: pytest.FixtureRequest, databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedCloud]:
+    with (
+        databases.fresh(str(request.param), prepare) as url,
+        serving(url, tmp_path_factory.mktemp("served")) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def user(served: ServedCloud) -> Account:
+    """A member of a project of its own."""
+    return served.account()
+
+
+@pytest.fixture
+def nova(served: ServedCloud, user: Account) -> Account:
+    """Compute, calling for that user's project."""
+    return served.nova(user.project_id)

@@ -4,6 +4,7 @@
 A toy is a row of `volume_types`: the edge does not care.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -158,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/fail", fail),
     Route("GET", "/admin", who, action="pumice:anything"),
     Route("GET", "/operations/{operation_id}", slow),
+    Route("POST", "/operations/{operation_id}", slow, write=True, then=_ended, name="toy.start"),
 )
 
 
@@ -176,6 +178,7 @@ def main(state: str, url: str, port: str, *more: str) -> None:
     settings: Settings = load(
         Path(state),
         {
+            **os.environ,
             "PUMICE_BIND": f"127.0.0.1:{port}",
             "PUMICE_DATABASE": url,
             "PUMICE_ACCESS_LOG": str("access" in more).lower(),

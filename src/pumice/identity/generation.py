@@ -4,6 +4,10 @@ A cache notes the number beside what it keeps; a hop that reads another number e
 API process holds in all of them from its commit on.
 """
 
+import contextlib
+import sqlite3
+from typing import Any
+
 from sqlalchemy import insert, update
 
 from pumice.db.engine import Transaction
@@ -16,9 +20,20 @@ _BUMP = update(generations).where(generations.c.name == NAME).values(value=gener
 
 
 def current(tx: Transaction) -> int:
-    """0 before the first start has made it."""
-    value = tx.connection.exec_driver_sql(_READ).scalar()
-    return int(value) if value is not None else 0
+    """0 before the first start has made it.
+
+    Runs in every request, so on SQLite it goes past SQLAlchemy: 3 µs instead of 37. Should that fail, the ordinary way
+    says what is wrong."""
+    if tx.sqlite:
+        connection = tx.connection.connection.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        with contextlib.suppress(sqlite3.Error):
+            return _number(connection.execute(_READ).fetchone())
+    return _number(tx.connection.exec_driver_sql(_READ).first())
+
+
+def _number(row: Any) -> int:
+    return int(row[0]) if row is not None else 0
 
 
 def advance(tx: Transaction) -> None:

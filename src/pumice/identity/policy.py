@@ -25,16 +25,20 @@ from pumice.errors import Forbidden
 RULES: dict[str, str] = {
     "@admin": "role:admin",
     "@member": "role:admin or (role:member and project)",
+    "@maker": "project and (role:admin or role:member)",
     "@reader": "role:admin or role:service or (role:reader and (project or system))",
     "@service": "role:admin or role:service",
     "@admin_reader": "role:admin or (role:reader and system)",
     # Block storage.
     "volume:*": "@member",
+    "volume:create": "@maker",
+    "volume:create_snapshot": "@maker",
     "volume:get*": "@reader",
     "volume:extensions": "@reader",
     "volume:availability_zone_list": "@reader",
     "volume:attachment_get*": "@reader",
     "volume:attachment_*": "@member or role:service",
+    "volume:attachment_create": "@maker or (project and role:service)",
     "volume:force_delete": "@admin",
     "message:*": "@member",
     "message:get*": "@reader",
@@ -54,6 +58,7 @@ RULES: dict[str, str] = {
     "group:get*": "@reader",
     # Compute.
     "compute:*": "@member",
+    "compute:servers:create": "@maker",
     "compute:*:get*": "@reader",
     "compute:*:list*": "@reader",
     "compute:*:show*": "@reader",
@@ -74,6 +79,7 @@ RULES: dict[str, str] = {
     "os_compute_api:os-hypervisors*": "@admin",
     # Images.
     "image:*": "@member",
+    "image:create": "@maker",
     "image:get*": "@reader",
     "image:download*": "@reader",
     "image:deactivate": "@admin",

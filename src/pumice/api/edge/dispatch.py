@@ -11,7 +11,7 @@ read hop first. The rest of a request that writes is one write transaction, in w
 import hashlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -208,20 +208,18 @@ class _Exchange:
             error = error or NotFound("The resource could not be found.")
         else:
             methods, values = found
-            living = {method: in_window(ones, self.version) for method, ones in methods.items()}
-            allowed = sorted({"OPTIONS", *(m for m, ones in living.items() if ones), *("HEAD",) * ("GET" in living)})
-            candidates = living.get("GET" if self.method == "HEAD" else self.method, [])
-            if self.method == "OPTIONS" and "OPTIONS" not in methods:
+            candidates = in_window(methods.get("GET" if self.method == "HEAD" else self.method, ()), self.version)
+            if candidates:
+                await self._call(face, place, candidates[0], candidates, values, error)
+                return
+            allowed = _allowed(methods, self.version)
+            if allowed and self.method == "OPTIONS":
                 await self._reply(Outcome(200, None, {"Allow": ", ".join(allowed)}))
                 return
-            if not any(living.values()):
-                error = error or NotFound("The resource could not be found.")
-            elif not candidates:
+            if allowed:
                 error = error or MethodNotAllowed(self.method, allowed)
             else:
-                compiled = candidates[0]
-                await self._call(face, place, compiled, candidates, values, error)
-                return
+                error = error or NotFound("The resource could not be found.")
         await self._call(face, place, compiled, [compiled], [], error)
 
     def _version(self, face: Face) -> Microversion:
@@ -420,6 +418,12 @@ class _Exchange:
                     "project_id": caller.project_id,
                 }
             )
+
+
+def _allowed(methods: Mapping[str, list[Compiled]], version: Microversion) -> list[str]:
+    """What may be asked of the path at this microversion; empty where it does not exist."""
+    living = {method for method, ones in methods.items() if in_window(ones, version)}
+    return sorted(living | {"OPTIONS"} | ({"HEAD"} if "GET" in living else set())) if living else []
 
 
 def _by_key(candidates: list[Compiled], data: bytes) -> Compiled:

@@ -1,6 +1,6 @@
 """From method and path to routes: a tree of path segments, literals before parameters."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pumice.api.edge.bodies import Decoder
@@ -82,17 +82,9 @@ def _walk(node: _Node, segments: list[str], place: int, values: list[str]) -> _N
     return None
 
 
-def in_window(candidates: list[Compiled], asked: Microversion) -> list[Compiled]:
+def in_window(candidates: Sequence[Compiled], asked: Microversion) -> list[Compiled]:
     """Those that exist at this microversion."""
     return [one for one in candidates if one.lowest <= asked <= one.highest]
-
-
-def choose(candidates: list[Compiled], asked: Microversion) -> Compiled | None:
-    """The one route of an ordinary path at this microversion."""
-    for one in candidates:
-        if one.lowest <= asked <= one.highest:
-            return one
-    return None
 
 
 def parameters(route: Compiled, values: list[str]) -> dict[str, Any]:
