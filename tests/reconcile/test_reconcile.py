@@ -1,5 +1,7 @@
 """The reconciler: each difference between rows, guests, exports and pools is found, mended, and not found again."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import delete, select, update
 
@@ -168,7 +170,7 @@ def test_a_half_made_server_and_its_deletion(cloud: Cloud) -> None:
 
 def test_a_half_made_snapshot_turns_to_error(cloud: Cloud) -> None:
     volume_id = cloud.volume()
-    row = {
+    row: dict[str, Any] = {
         "id": new_id(),
         "volume_id": volume_id,
         "project_id": cloud.member.project_id,

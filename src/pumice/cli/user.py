@@ -6,11 +6,10 @@ from pumice.cli.frame import Failure, config_option, json_option, opened, print_
 
 password_option = click.option(
     "--password",
-    envvar="PUMICE_PASSWORD",
     prompt=True,
     hide_input=True,
     confirmation_prompt=True,
-    help="The password; asked for when it is not given.  [env var: PUMICE_PASSWORD]",
+    help="The password; asked for when it is not given.",
 )
 
 

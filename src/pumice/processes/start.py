@@ -11,12 +11,16 @@ import errno
 import fcntl
 import os
 import socket
+import sqlite3
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
+from urllib.parse import quote
 
+from pumice.db.migrations import HEAD
 from pumice.processes.listening import listen, public_url
 from pumice.processes.supervisor import Child, Supervisor
 from pumice.settings import Settings
@@ -72,6 +76,8 @@ def _prepare(settings: Settings) -> bool:
     """Schema and first start, in a process of its own, so that the supervisor stays small; True when it was the first.
 
     Raises CannotStart; the reason stands on standard error already."""
+    if _is_prepared(settings):
+        return False
     child = os.fork()
     if child == 0:
         os._exit(_prepare_here(settings))
@@ -79,6 +85,22 @@ def _prepare(settings: Settings) -> bool:
     if status not in (0, _FIRST):
         raise CannotStart("the state could not be prepared (the reason stands above)")
     return status == _FIRST
+
+
+def _is_prepared(settings: Settings) -> bool:
+    """A look at an existing SQLite state that loads no library: at our migration, started before, at the same URL."""
+    path, clouds = settings.state / "pumice.db", settings.state / "clouds.yaml"
+    if settings.database or not path.exists() or not clouds.exists() or not settings.images.is_dir():
+        return False
+    if f'auth_url: "{public_url(settings)}/identity/v3"' not in clouds.read_text():
+        return False
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            types = connection.execute("SELECT 1 FROM volume_types").fetchone()
+    except sqlite3.Error:
+        return False
+    return found == (HEAD,) and types is not None
 
 
 def _prepare_here(settings: Settings) -> int:
