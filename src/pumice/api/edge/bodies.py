@@ -27,7 +27,7 @@ Path = tuple[str, ...]
 class Decoder:
     """Decodes the JSON bodies of one route."""
 
-    def __init__(self, body: type[msgspec.Struct], *, lax: bool = False) -> None:
+    def __init__(self, body: Any, *, lax: bool = False) -> None:
         self._type = body
         self._decode = msgspec.json.Decoder(body, strict=not lax).decode
         self._windows = tuple(_windows(body, (), ()))

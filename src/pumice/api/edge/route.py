@@ -97,8 +97,9 @@ class _Options:
     """First microversion that has the route ("3.27"); outside of the window it is 404."""
     until: str | None = None
     """Last microversion that has the route."""
-    body: type[msgspec.Struct] | None = None
-    """Decoded with its envelope; missing or wrong: 400 naming the field."""
+    body: Any = None
+    """The type (a Struct with its envelope, seldom a dict) that the body is decoded to; missing or wrong: 400 naming
+    the field."""
     optional_body: bool = False
     """True: an empty request body gives `call.body` None."""
     query: type[msgspec.Struct] | None = None
