@@ -71,15 +71,21 @@ def _refusal(tx: Transaction, pool: Pool, service: Service, wish: Wish) -> str |
         return f"its volume_backend_name is {pool.backend_name}, the type asks for {wanted}"
     if wish.multiattach and not pool.capabilities.get("multiattach"):
         return "cannot attach a volume to several servers"
-    free = pool.free_bytes - pool.total_bytes * pool.reserved_percentage // 100 - _promised(tx, pool)
+    ratio = float(pool.capabilities.get("max_over_subscription_ratio", 1e9))
+    promised = _sizes(tx, pool)
+    if promised + wish.size * GIB > pool.total_bytes * ratio:
+        return f"{promised // GIB} GiB are promised of {pool.total_bytes // GIB} GiB, {ratio:g} times of it at most"
+    free = pool.free_bytes - pool.total_bytes * pool.reserved_percentage // 100 - _sizes(tx, pool, "making")
     if free < wish.size * GIB:
         return f"{max(0, free) // GIB} GiB free of {wish.size} GiB asked"
     return None
 
 
-def _promised(tx: Transaction, pool: Pool) -> int:
-    """Bytes of volumes that are being made there, which the last report may not count yet."""
+def _sizes(tx: Transaction, pool: Pool, life: str | None = None) -> int:
+    """Bytes of the live volumes there; of those that are being made, the last report may not count any yet."""
     statement = select(func.coalesce(func.sum(volumes.c.size), 0)).where(
-        volumes.c.backend == pool.backend, volumes.c.life == "making", volumes.c.deleted_at.is_(None)
+        volumes.c.backend == pool.backend, volumes.c.deleted_at.is_(None)
     )
+    if life is not None:
+        statement = statement.where(volumes.c.life == life)
     return int(tx.execute(statement).scalar_one()) * GIB

@@ -49,6 +49,11 @@ def is_up(service: Service, now: int) -> bool:
     return now - service.reported_at < DOWN_AFTER and not service.problems
 
 
+def backends_up(tx: Transaction) -> int:
+    """How many backends take volumes, as far as their reports say."""
+    return sum(is_up(service, tx.now) for service in listed(tx, binary=VOLUME_BINARY))
+
+
 def report_service(tx: Transaction, binary: str, host: str, availability_zone: str, problems: list[Problem]) -> None:
     """The heartbeat of a service: it is there, with these problems."""
     found = [msgspec.to_builtins(problem) for problem in problems]

@@ -25,6 +25,10 @@ class Backend:
     availability_zone: str
     storage: StorageDriver
     target: TargetDriver
+    reserved_percentage: int = 0
+    """Of the pool, never given to volumes."""
+    max_over_subscription: float = 20.0
+    """How many times the pool's size may be promised to sparse volumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class World:
     images: ImageStore | None = None
     servers: Path | None = None
     """Directory of what servers of this host have of their own (`<server id>/root.raw`, kernel, ramdisk)."""
+
+    attach_deadline: float = 20.0
+    """Seconds that the hypervisor has to attach a disk."""
+    detach_deadline: float = 20.0
+    """Seconds that a guest has to let a disk go."""
 
     def backend(self, name: str) -> Backend:
         """The backend of this name. KeyError means a step ran at the wrong place."""

@@ -10,6 +10,7 @@ Health proves by doing (a probe written to the pool, an answer of the hypervisor
 out of scheduling within one period, and back by itself (story 5).
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -18,7 +19,7 @@ from sqlalchemy import delete
 
 from pumice.block import services
 from pumice.block.services import PoolReport
-from pumice.clock import DAY, HOUR
+from pumice.clock import DAY, HOUR, SECOND
 from pumice.compute import hosts
 from pumice.compute.hosts import HostReport
 from pumice.compute.operations.observe import observe_guests
@@ -31,6 +32,7 @@ from pumice.operations import sessions, store
 from pumice.operations.world import Backend, World
 from pumice.outcomes import Problem
 from pumice.processes.agent import Job
+from pumice.reconcile.model import Options
 from pumice.reconcile.run import reconcile
 from pumice.settings import Settings
 from pumice.storage.contract import StorageError
@@ -51,10 +53,11 @@ def jobs(database: Database, world: World, settings: Settings) -> list[Job]:
     def job(name: str, period: float, function: Callable[[], object]) -> Job:
         return Job(name, period, _patient(name, function))
 
+    grace = Options(grace=settings.hold_grace * SECOND)
     return [
         job("health", HEALTH_SECONDS, lambda: report_health(database, world, settings)),
         job("guests", GUEST_SECONDS, lambda: _observe(database, world)),
-        job("reconcile", settings.reconcile_period, lambda: reconcile(database, world=world)),
+        job("reconcile", settings.reconcile_period, lambda: reconcile(database, world=world, options=grace)),
         job("images", SWEEP_SECONDS, lambda: _sweep_images(database, world)),
         job("retention", RETENTION_SECONDS, lambda: database.run_write(purge, settings.idempotency_hours * HOUR)),
     ]
@@ -73,9 +76,9 @@ def _patient(name: str, function: Callable[[], object]) -> Callable[[], object]:
 
 
 def report_health(database: Database, world: World, settings: Settings) -> None:
-    """Ask every driver, then write what they said in one transaction."""
+    """Ask every driver and write what they said: the backends before the hypervisor, whose first answer takes seconds,
+    so that volumes can be made meanwhile."""
     backends = [(backend, *check_backend(backend)) for backend in world.backends.values()]
-    host, problems = check_hypervisor(world, settings)
     with database.write() as tx:
         services.report_service(tx, services.SCHEDULER_BINARY, world.host, settings.availability_zone, [])
         for backend, found, report in backends:
@@ -83,6 +86,8 @@ def report_health(database: Database, world: World, settings: Settings) -> None:
             services.report_service(tx, services.VOLUME_BINARY, backend.name, zone, found)
             if report is not None:
                 services.report_pool(tx, report)
+    host, problems = check_hypervisor(world, settings)
+    with database.write() as tx:
         if host is not None:
             hosts.report(tx, host, problems)
         else:
@@ -91,6 +96,8 @@ def report_health(database: Database, world: World, settings: Settings) -> None:
 
 def check_backend(backend: Backend) -> tuple[list[Problem], PoolReport | None]:
     """What keeps a backend from working, and its pool as it is (None: it cannot be read)."""
+    with contextlib.suppress(StorageError):  # what keeps it from starting, `check` says
+        backend.storage.start()
     problems = backend.storage.check()
     try:
         backend.target.start()
@@ -105,10 +112,14 @@ def check_backend(backend: Backend) -> tuple[list[Problem], PoolReport | None]:
         name=backend.pool,
         backend=backend.name,
         backend_name=backend.backend_name,
-        capabilities=msgspec.to_builtins(backend.storage.capabilities),
+        capabilities={
+            **msgspec.to_builtins(backend.storage.capabilities),
+            "max_over_subscription_ratio": backend.max_over_subscription,
+        },
         total_bytes=stats.total_bytes,
         free_bytes=stats.free_bytes,
         allocated_bytes=stats.allocated_bytes,
+        reserved_percentage=backend.reserved_percentage,
     )
     return problems, report
 

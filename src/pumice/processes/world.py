@@ -42,6 +42,8 @@ def build(settings: Settings) -> World:
         hypervisor=make_hypervisor(settings),
         images=ImageStore(settings.images),
         servers=settings.state / "servers",
+        attach_deadline=settings.attach_deadline,
+        detach_deadline=settings.detach_deadline,
     )
 
 
@@ -61,6 +63,8 @@ def make_backend(settings: Settings, backend: BackendSettings) -> Backend:
         availability_zone=settings.availability_zone,
         storage=make_storage(settings, backend),
         target=make_target(settings, backend),
+        reserved_percentage=backend.reserved_percent,
+        max_over_subscription=backend.max_over_subscription,
     )
 
 

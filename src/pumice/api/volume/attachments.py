@@ -27,10 +27,6 @@ class BackendRefused(PumiceError):
     fault = "computeFault"
 
 
-DEADLINE = 120.0
-"""Seconds that an update or delete waits for its operation."""
-
-
 def _connection_info(attachment: Attachment) -> dict[str, Any]:
     """Flat, as clients expect: the data with its type beside it."""
     info = attachment.connection_info
@@ -104,7 +100,7 @@ def delete(tx: Transaction, call: Call) -> Any:
     volume_id = attachments.get(tx, call.caller, attachment_id).volume_id
     operation = attachments.disconnect(tx, call.caller, attachment_id)
     if operation is not None:
-        return Await(operation.id, then=_deleted, deadline=DEADLINE)
+        return Await(operation.id, then=_deleted, deadline=call.services.settings.request_deadline)
     return _remaining(tx, call, volume_id)
 
 
@@ -130,7 +126,7 @@ def _connect(tx: Transaction, call: Call, attachment_id: str, connector: dict[st
     attachment, operation = attachments.connect(tx, call.caller, attachment_id, connector)
     if operation is None:
         return DETAIL.render(attachment, call)
-    return Await(operation.id, then=_connected, deadline=DEADLINE)
+    return Await(operation.id, then=_connected, deadline=call.services.settings.request_deadline)
 
 
 def _connected(tx: Transaction, call: Call, row: OperationRow) -> Any:

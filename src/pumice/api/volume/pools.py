@@ -22,6 +22,7 @@ def _capabilities(pool: Pool) -> dict[str, Any]:
         "volume_backend_name": pool.backend_name,
         "driver_version": found.get("driver_version"),
         "reserved_percentage": pool.reserved_percentage,
+        "max_over_subscription_ratio": str(found.get("max_over_subscription_ratio", 1.0)),
         "storage_protocol": found.get("storage_protocol"),
         "vendor_name": found.get("vendor_name"),
         "pool_name": pool.name.rpartition("#")[2],

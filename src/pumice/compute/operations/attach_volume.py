@@ -88,7 +88,8 @@ def plug(run: Run[AttachVolume]) -> Mapping[str, Any]:
         attachment = block_queries.attachment(tx, run.arguments.attachment_id)
     if attachment is None or attachment.connection_info is None:
         raise StepFailed(f"attachment {run.arguments.attachment_id} is not connected")
-    seen = run.world.hypervisor.attach(run.arguments.server_id, disk_of(run.arguments, attachment.connection_info))
+    disk = disk_of(run.arguments, attachment.connection_info)
+    seen = run.world.hypervisor.attach(run.arguments.server_id, disk, run.world.attach_deadline)
     return {"device": seen.device, "live": seen.live, "stored": seen.stored}
 
 

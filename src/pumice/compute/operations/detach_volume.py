@@ -81,7 +81,7 @@ def replug(run: Run[DetachVolume]) -> None:
         read_only=found.mode == "ro",
         shareable=found.shared,
     )
-    run.world.hypervisor.attach(run.arguments.server_id, disk)
+    run.world.hypervisor.attach(run.arguments.server_id, disk, run.world.attach_deadline)
 
 
 def hand_over(tx: Transaction, run: Run[DetachVolume]) -> None:

@@ -59,12 +59,12 @@ def unplug_volume(run: Run[Any]) -> None:
     server is being deleted. Raises DetachRefused."""
     hypervisor, server_id, volume_id = run.world.hypervisor, run.arguments.server_id, run.arguments.volume_id
     try:
-        hypervisor.detach(server_id, volume_id)
+        hypervisor.detach(server_id, volume_id, run.world.detach_deadline)
     except DetachRefused:
         if not is_going(run):
             raise
         hypervisor.stop_guest(server_id)
-        hypervisor.detach(server_id, volume_id)
+        hypervisor.detach(server_id, volume_id, run.world.detach_deadline)
 
 
 def settle_server(tx: Transaction, run: Run[Any]) -> None:

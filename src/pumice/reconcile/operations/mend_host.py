@@ -39,7 +39,7 @@ def mend(run: Run[MendHost]) -> dict[str, str]:
         case "guest-left-over":
             world.hypervisor.undefine(wanted.resource_id)
         case "disk-left-over":
-            world.hypervisor.detach(wanted.resource_id, wanted.volume_id)
+            world.hypervisor.detach(wanted.resource_id, wanted.volume_id, world.detach_deadline)
         case "export-left-over":
             world.backend(wanted.backend).target.disconnect(wanted.volume_id, wanted.resource_id)
         case "volume-data-left-over":
