@@ -171,10 +171,11 @@ def test_a_directory_without_a_cloud_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_wrong_settings_are_named(state: Path) -> None:
-    wrong = pumice("config", state=state, PUMICE_TOKEN_LIFETIM="3")
+    misspelt, lifetime = {"PUMICE_TOKEN_LIFETIM": "3"}, {"PUMICE_TOKEN_LIFETIME": "600"}
+    wrong = pumice("config", state=state, **misspelt)
     assert wrong.returncode == 2
     assert "PUMICE_TOKEN_LIFETIME" in wrong.stderr
-    right = pumice("config", "--json", state=state, PUMICE_TOKEN_LIFETIME="600")
+    right = pumice("config", "--json", state=state, **lifetime)
     (one,) = [one for one in json.loads(right.stdout) if one["name"] == "token_lifetime"]
     assert (one["value"], one["source"]) == (600, "PUMICE_TOKEN_LIFETIME")
 
