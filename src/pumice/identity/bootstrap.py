@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from pumice.db.engine import Database, Transaction
 from pumice.db.schema import domains, role_assignments
@@ -23,6 +23,10 @@ from pumice.identity.model import DEFAULT_DOMAIN, SYSTEM_TARGET, Assignment, Pro
 from pumice.identity.passwords import hash_now
 
 FILE = "clouds.yaml"
+
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(7083521)")
+"""Hosts that start together on one PostgreSQL: the second must find the first one's rows (SQLite has its write lock)."""
 
 
 class FirstStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +58,8 @@ def bootstrap(
     )
     hashes = {name: hash_now(getattr(first, f"{name}_password")) for name in ("admin", "demo", "service")}
     with database.write() as tx:
+        if not tx.sqlite:
+            tx.execute(_ONE_AT_A_TIME)
         if _is_done(tx):
             return False
         _write_private(state / f"{FILE}.new", clouds_yaml(first, auth_url, region))
@@ -96,10 +102,10 @@ def _is_done(tx: Transaction) -> bool:
 
 def _make(tx: Transaction, first: FirstStart, hashes: dict[str, str]) -> None:
     domain_rows.create(tx, DEFAULT_DOMAIN, "Default", "The default domain")
-    made = {name: roles.create(tx, Role(_id(), name, text, tx.now)) for name, text in _ROLES.items()}
+    made = {name: roles.create(tx, Role(_id(), name, about, tx.now)) for name, about in _ROLES.items()}
     homes = {
-        name: projects.create(tx, Project(_id(), DEFAULT_DOMAIN, DEFAULT_DOMAIN, name, text, True, tx.now))
-        for name, text in _PROJECTS.items()
+        name: projects.create(tx, Project(_id(), DEFAULT_DOMAIN, DEFAULT_DOMAIN, name, about, True, tx.now))
+        for name, about in _PROJECTS.items()
     }
     for user_name, key, project, role in (
         ("admin", "admin", "admin", "admin"),

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Boolean, ColumnElement, Select
+from sqlalchemy import Boolean, ColumnElement, Select, Table
+from sqlalchemy.dialects import postgresql, sqlite
 
 from pumice.db.engine import Transaction
 from pumice.errors import Conflict
@@ -32,6 +33,14 @@ def exact_filters(filters: Mapping[str, str], known: Mapping[str, ColumnElement[
         else:
             conditions.append(column == filters[name])
     return conditions
+
+
+def insert_new(tx: Transaction, noun: str, table: Table, values: Mapping[str, Any]) -> None:
+    """Insert the row; raises Conflict when another request made one with the same unique columns meanwhile."""
+    statement = sqlite.insert(table) if tx.sqlite else postgresql.insert(table)
+    made = tx.execute(statement.values(**values).on_conflict_do_nothing().returning(*table.primary_key.columns)).first()
+    if made is None:
+        raise Conflict(f"There is a {noun} called {str(values.get('name'))[:64]!r} already.")
 
 
 def refuse_duplicate(tx: Transaction, noun: str, name: str, same: Select[Any]) -> None:

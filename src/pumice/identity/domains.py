@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
 from pumice.db.engine import Transaction
 from pumice.db.rows import columns
 from pumice.db.schema import domains, projects, role_assignments, users
 from pumice.errors import Conflict, Forbidden, NotFound
 from pumice.identity import generation
-from pumice.identity.changes import changed, exact_filters, refuse_duplicate, row_values
+from pumice.identity.changes import changed, exact_filters, insert_new, refuse_duplicate, row_values
 from pumice.identity.model import DEFAULT_DOMAIN, Domain, DomainChange
 
 _DOMAIN = columns(domains, Domain)
@@ -42,7 +42,7 @@ def create(tx: Transaction, domain_id: str, name: str, description: str = "", en
     """Raises Conflict when the name is taken."""
     refuse_duplicate(tx, "domain", name, select(domains.c.id).where(domains.c.name == name))
     domain = Domain(domain_id, name, description, enabled, tx.now)
-    tx.execute(insert(domains).values(**row_values(domain)))
+    insert_new(tx, "domain", domains, row_values(domain))
     return domain
 
 

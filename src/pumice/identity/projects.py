@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
 from pumice.db.engine import Transaction
 from pumice.db.rows import columns
 from pumice.db.schema import projects, role_assignments
 from pumice.errors import NotFound
 from pumice.identity import domains, generation
-from pumice.identity.changes import changed, exact_filters, refuse_duplicate, row_values
+from pumice.identity.changes import changed, exact_filters, insert_new, refuse_duplicate, row_values
 from pumice.identity.model import DomainChange, Project
 
 _PROJECT = columns(projects, Project)
@@ -48,7 +48,7 @@ def create(tx: Transaction, project: Project) -> Project:
     domains.get(tx, project.domain_id)
     same = select(projects.c.id).where(projects.c.domain_id == project.domain_id, projects.c.name == project.name)
     refuse_duplicate(tx, "project", project.name, same)
-    tx.execute(insert(projects).values(**row_values(project)))
+    insert_new(tx, "project", projects, row_values(project))
     return project
 
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
 
 from pumice.db.engine import Transaction
 from pumice.db.rows import columns
 from pumice.db.schema import domains, projects, role_assignments, roles, users
 from pumice.errors import Conflict, Forbidden, NotFound
 from pumice.identity import generation
-from pumice.identity.changes import refuse_duplicate, row_values
+from pumice.identity.changes import insert_new, refuse_duplicate, row_values
 from pumice.identity.model import SYSTEM_TARGET, Assignment, Named, Role, TargetType
 
 BUILT_IN = ("admin", "member", "reader", "service")
@@ -38,7 +38,7 @@ def listing(tx: Transaction, name: str | None = None) -> list[Role]:
 def create(tx: Transaction, role: Role) -> Role:
     """Raises Conflict when there is a role of that name in any case."""
     refuse_duplicate(tx, "role", role.name, _named(role.name))
-    tx.execute(insert(roles).values(**row_values(role)))
+    insert_new(tx, "role", roles, row_values(role))
     return role
 
 
@@ -71,7 +71,7 @@ def assign(tx: Transaction, wanted: Assignment) -> None:
     """Again is no error. Raises NotFound for an unknown user, role or target."""
     _refuse_unknown(tx, wanted)
     if not _exists(tx, wanted):
-        tx.execute(insert(role_assignments).values(**row_values(wanted)))
+        insert_new(tx, "role assignment", role_assignments, row_values(wanted))
         generation.advance(tx)
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
 from pumice.db.engine import Transaction
 from pumice.db.rows import columns
 from pumice.db.schema import login_attempts, role_assignments, roles, tokens, users
 from pumice.errors import Forbidden, NotFound
 from pumice.identity import domains, generation
-from pumice.identity.changes import changed, exact_filters, refuse_duplicate, row_values
+from pumice.identity.changes import changed, exact_filters, insert_new, refuse_duplicate, row_values
 from pumice.identity.model import User, UserChange
 from pumice.identity.tokens import revoke_of_user
 
@@ -36,7 +36,7 @@ def create(tx: Transaction, user: User, password_hash: str | None) -> User:
     domains.get(tx, user.domain_id)
     same = select(users.c.id).where(users.c.domain_id == user.domain_id, users.c.name == user.name)
     refuse_duplicate(tx, "user", user.name, same)
-    tx.execute(insert(users).values(**row_values(user), password_hash=password_hash))
+    insert_new(tx, "user", users, {**row_values(user), "password_hash": password_hash})
     return user
 
 

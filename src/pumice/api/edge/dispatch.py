@@ -29,6 +29,7 @@ from pumice.api.edge.route import Await, Call, Route
 from pumice.api.edge.router import Compiled, in_window, parameters
 from pumice.api.edge.services import Services
 from pumice.api.edge.versions import Microversion
+from pumice.block.services import backends_up
 from pumice.caller import Caller, new_request_id
 from pumice.db import health
 from pumice.errors import BadRequest, NotFound, PumiceError, TooLarge, Unauthorized, UnsupportedMediaType
@@ -178,8 +179,9 @@ class _Exchange:
             raise MethodNotAllowed(self.method, ["GET", "HEAD"])
         self.route_name = name or "root"
         if name == "healthz":
-            ready = await self.edge._reader.run(health.answers)
-            return Outcome(200 if ready else 503, b'{"status": "ok"}' if ready else b'{"status": "starting"}')
+            if not await self.edge._reader.run(health.answers):
+                return Outcome(503, b'{"status": "starting"}')
+            return replies.of_data(200, {"status": "ok", "backends": await self.edge._reader.run(backends_up)})
         if name == "metrics":
             text = await self.edge._reader.run(self.edge.metrics.render)
             return Outcome(200, text, {"Content-Type": CONTENT_TYPE}, json=False)

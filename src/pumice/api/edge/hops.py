@@ -183,7 +183,7 @@ def _once(tx: Transaction, services: Services, pending: Pending) -> Outcome | Aw
     if stored is None:
         result = call.route.handler(tx, call)
         if isinstance(result, Await):
-            idempotency.answer(tx, key, 0, {"operation_id": result.operation_id})
+            idempotency.answer(tx, key, 0, {"operation_id": result.operation_id, "deadline": result.deadline})
             return result
         store(tx, pending, result)
         return outcome(call, result)
@@ -192,7 +192,7 @@ def _once(tx: Transaction, services: Services, pending: Pending) -> Outcome | Aw
     if stored.status == 0:
         if call.route.then is None or "operation_id" not in stored.answer:
             raise Conflict(f"The request with the Idempotency-Key {key.key[:64]!r} is still under way.")
-        return Await(stored.answer["operation_id"])
+        return Await(stored.answer["operation_id"], deadline=stored.answer["deadline"])
     body = stored.answer.get("body")
     return Outcome(stored.status, None if body is None else _encode(body), dict(stored.answer.get("headers", {})))
 
