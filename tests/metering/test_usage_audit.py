@@ -69,6 +69,16 @@ def test_a_volume_is_told_with_all_that_bills_need(meters: Meters) -> None:
     assert "hush" not in str(event) and "iqn" not in str(event)
 
 
+def test_connection_info_is_not_even_read(meters: Meters) -> None:
+    volume_id = meters.volume("2026-10-01")
+    meters.attachment(volume_id, "server-1")
+    with meters.database.write() as tx:
+        broken = "'{not json'" if meters.database.sqlite else "'[]'"
+        tx.execute(text(f"UPDATE attachments SET connection_info = {broken}, connector = {broken}"))
+    assert run(meters).failed == 0
+    assert told(meters) == [volume_id]
+
+
 def test_a_snapshot_is_told_with_its_volumes_zone(meters: Meters) -> None:
     volume_id = meters.volume("2026-01-01", availability_zone="east")
     snapshot_id = meters.snapshot(volume_id, "2026-10-02")
