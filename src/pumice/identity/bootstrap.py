@@ -26,7 +26,7 @@ FILE = "clouds.yaml"
 
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(7083521)")
-"""Hosts that start together on one PostgreSQL: the second must find the first one's rows (SQLite has its write lock)."""
+"""Hosts that start together on PostgreSQL: the second must find the first one's rows (SQLite has its write lock)."""
 
 
 class FirstStart(msgspec.Struct, frozen=True, kw_only=True):
