@@ -73,25 +73,35 @@ class LibvirtHypervisor:
         self._rbd_features = rbd_features
         self._command_channel = command_channel
         self._type = "qemu"
+        self._starting = threading.Lock()
+        self._opening: LibvirtConnection | None = None
         self._connection: LibvirtConnection | None = None
         self._disks = GuestDisks(grace_seconds)
 
     # -- the host -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open the connection and wait until running guests are under control. Idempotent. Raises HypervisorDown."""
-        if self._connection is not None:
-            self.close()
-        self._short = libvirt_root.prepare_root(self._root)
-        self._type = "kvm" if kvm_works() else "qemu"
-        uri = self._uri or embedded_uri(self._short)
-        self._connection = LibvirtConnection(uri, self._short / "libvirt.log", self._disks)
-        self._disks.connection = self._connection
-        self._connection.open()
-        with self._call("find the running guests"):
-            guests = [domain for domain in self._open().listAllDomains() if domain.name().startswith(OURS)]
-            # Those that are not calm by then have a monitor that does not answer: calls about them fail, others not.
-            self._disks.wait(lambda: all(map(self._calm, guests)), CALM_SECONDS, POLL_SECONDS)
+        """Open the connection and wait until running guests are under control. Idempotent. Raises HypervisorDown.
+
+        Nobody else gets the connection before that: a call about a guest whose monitor libvirt is still opening fails
+        ("monitor must not be NULL"), or ends the whole process."""
+        with self._starting:
+            if self._connection is not None:
+                self._connection.open()
+                return
+            self._short = libvirt_root.prepare_root(self._root)
+            self._type = "kvm" if kvm_works() else "qemu"
+            uri = self._uri or embedded_uri(self._short)
+            opening = self._opening = LibvirtConnection(uri, self._short / "libvirt.log", self._disks)
+            opening.open()
+            with opening.call("find the running guests"):
+                guests = [domain for domain in opening.open().listAllDomains() if domain.name().startswith(OURS)]
+                # One that is not calm by then has a monitor that does not answer: calls about it fail, others not.
+                self._disks.wait(
+                    lambda: all(calm(opening.libvirt, guest) for guest in guests), CALM_SECONDS, POLL_SECONDS
+                )
+            self._disks.connection = self._connection = opening
+            self._opening = None
 
     def close(self) -> None:
         """Close the connection. Guests go on running."""
@@ -102,7 +112,8 @@ class LibvirtHypervisor:
     def stuck_since(self) -> float | None:
         """When (time.monotonic) the oldest call into libvirt that is past its time was due, None when there is none.
         The process is then to be replaced: such a call cannot be interrupted."""
-        return None if self._connection is None else self._connection.stuck_since()
+        connection = self._connection or self._opening
+        return None if connection is None else connection.stuck_since()
 
     def check(self) -> list[Problem]:
         """Prove that guests can be started; the first time QEMU is asked what it can do (up to 4 s)."""
@@ -254,19 +265,19 @@ class LibvirtHypervisor:
 
     def disks(self, server_id: str) -> list[ObservedDisk]:
         """The disks of both definitions. Raises GuestMissing."""
-        return self._disks.observe(server_id)
+        return self._plugs.observe(server_id)
 
     def attach(self, server_id: str, disk: Disk, deadline: float = 20.0) -> ObservedDisk:
         """See `GuestDisks.attach`."""
-        return self._disks.attach(server_id, disk, deadline)
+        return self._plugs.attach(server_id, disk, deadline)
 
     def detach(self, server_id: str, serial: str, deadline: float = 20.0) -> None:
         """See `GuestDisks.detach`."""
-        self._disks.detach(server_id, serial, deadline)
+        self._plugs.detach(server_id, serial, deadline)
 
     def disk_grew(self, server_id: str, serial: str, size_bytes: int) -> None:
         """See `GuestDisks.grew`."""
-        self._disks.grew(server_id, serial, size_bytes)
+        self._plugs.grew(server_id, serial, size_bytes)
 
     def console_log(self, server_id: str, lines: int | None = None) -> str:
         """The end of the serial console's log."""
@@ -281,6 +292,12 @@ class LibvirtHypervisor:
     @property
     def _libvirt(self) -> Any:
         return self._opened().libvirt
+
+    @property
+    def _plugs(self) -> GuestDisks:
+        """The disks of guests, once the connection may be used. Raises HypervisorDown."""
+        self._opened()
+        return self._disks
 
     def _opened(self) -> LibvirtConnection:
         if self._connection is None:
@@ -329,15 +346,15 @@ class LibvirtHypervisor:
                 if not (refused and reached(self._state(domain))):
                     raise
 
-    def _calm(self, domain: Any) -> bool:
-        """Whether the thread that takes a running guest up again is done with it, or the guest is off."""
-        libvirt = self._libvirt
-        try:
-            return not domain.isActive() or domain.controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OK
-        except libvirt.libvirtError as error:
-            if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
-                return True  # it went off while we looked
-            raise
+
+def calm(libvirt: Any, domain: Any) -> bool:
+    """Whether the thread that takes a running guest up again is done with it, or the guest is off."""
+    try:
+        return not domain.isActive() or domain.controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OK
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
+            return True  # it went off while we looked
+        raise
 
 
 def kvm_works() -> bool:
