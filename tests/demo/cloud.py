@@ -48,6 +48,12 @@ class Cloud:
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises AssertionError, with its output, when it does not."""
+        self.launch()
+        wait_until(self.healthy, START_SECONDS, f"{self.url}/healthz answers 200")
+        wait_until(self.reported, START_SECONDS, "the agent reports its pool and its hypervisor")
+
+    def launch(self) -> Process:
+        """Start it without waiting."""
         settings = {
             "PUMICE_HYPERVISOR_COMMAND_CHANNEL": "true",
             "PUMICE_RECONCILE_PERIOD": "3600",
@@ -58,8 +64,7 @@ class Cloud:
         self.log = self.directory / f"serve-{self._starts}.log"
         command = [OURS / "pumice", "serve", "--state", self.state, "--bind", f"127.0.0.1:{self.port}"]
         self._process = Process([str(word) for word in command], self.log, environment=settings)
-        wait_until(self.healthy, START_SECONDS, f"{self.url}/healthz answers 200")
-        wait_until(self.reported, START_SECONDS, "the agent reports its pool and its hypervisor")
+        return self._process
 
     def healthy(self) -> bool:
         """Can requests be served? Raises AssertionError once the process has ended."""

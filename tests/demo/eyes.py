@@ -44,6 +44,11 @@ class Eyes:
         decoded: dict[str, Any] = answer.raise_for_status().json()
         return decoded
 
+    def post(self, service: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST below a service's URL; what it answered. Raises httpx.HTTPStatusError."""
+        decoded: dict[str, Any] = self._client.post(self._urls[service] + path, json=body).raise_for_status().json()
+        return decoded
+
     def volume(self, volume_id: str) -> dict[str, Any] | None:
         found = self.get("block-storage", f"/volumes/{volume_id}")
         return None if found is None else found["volume"]

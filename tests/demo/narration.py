@@ -4,9 +4,10 @@ tell.chapter("Story 1", "..."); tell.step("..."); tell.command("cinder list", ou
 """
 
 import re
+import textwrap
 import time
 
-WIDTH = 118
+WIDTH = 160
 MOST_LINES = 14
 
 
@@ -63,13 +64,16 @@ class Narrator:
             lines = [part for part in lines if re.match(r"\| (id|name|status|size) +\|", part)]
             most = len(lines)
         for text in lines[:most]:
-            self._say(f"       {text if len(text) <= WIDTH else text[: WIDTH - 3] + '...'}")
+            if text.startswith(("|", "+")):
+                self._say(f"       {text if len(text) <= WIDTH else text[: WIDTH - 3] + '...'}")
+            else:
+                self._say(textwrap.indent(textwrap.fill(text, WIDTH), " " * 7))
         if len(lines) > most:
             self._say(f"       ... ({len(lines) - most} lines more)")
 
     def note(self, words: str) -> None:
         """A sentence beneath a step."""
-        self._say(f"     {words}")
+        self._say(textwrap.indent(textwrap.fill(words, WIDTH), " " * 5))
 
     def check(self, holds: bool, what: str, found: object = "the opposite") -> None:
         """Say whether it holds. Raises NotHeld when it does not."""

@@ -91,11 +91,15 @@ class Stage:
 
     def boot(self, name: str) -> Guest:
         """Boot a server and wait until its guest is up."""
-        output = self.demo.run(
-            f"openstack server create --image lab --flavor m1.tiny --no-network --wait {name}", most=0
-        )
-        guest = Guest(self.cloud, properties(output)["id"], name)
+        guest = self.start_boot(name)
         guest.wait_up()
+        return guest
+
+    def start_boot(self, name: str) -> Guest:
+        """Boot a server and wait until it is ACTIVE; its guest needs some seconds more."""
+        output = self.demo.run(f"openstack server create --image lab --flavor m1.tiny --no-network {name}", most=0)
+        guest = Guest(self.cloud, properties(output)["id"], name)
+        self.eyes.wait_for_server(guest.id, "ACTIVE")
         return guest
 
     def volume(self, name: str, *, size: int = 1, source: str = "") -> str:

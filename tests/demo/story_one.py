@@ -89,7 +89,7 @@ def check_events(stage: Stage, sizes: dict[str, float]) -> set[str]:
     for volume in sizes:
         mine = [block for block in blocks if volume in block]
         tell.same(len(mine), 1, f"volume {volume} has exactly one event volume.exists")
-        missing = [trait for trait in TRAITS if not re.search(rf"\| {trait} ", mine[0])]
+        missing = [trait for trait in TRAITS if not re.search(rf"\| +{trait} +\|", mine[0])]
         tell.same(missing, [], "it has all its typed traits")
     deleted = [volume for volume in sizes if stage.eyes.status(volume) == "gone"]
     tell.check(len(deleted) == 1, "one of these three does not exist any more and is billed all the same", deleted)

@@ -8,8 +8,8 @@ from tests.demo.narration import NotHeld
 from tests.demo.stage import Guest, Stage
 from tests.support.waiting import wait_until
 
-CALM_SECONDS = 6
-STORM_SECONDS = 12
+CALM_SECONDS = 4
+STORM_SECONDS = 10
 VOLUMES = 3
 
 
@@ -17,8 +17,9 @@ def tell_story_three(stage: Stage, guest: Guest, seed: int) -> None:
     tell = stage.tell
     tell.chapter("Story 3", "Detach right after attach, stuck in `detaching` for ever")
     tell.step(f"A second server and {VOLUMES} volumes.")
-    second = stage.boot("second")
+    second = stage.start_boot("second")
     volumes = [stage.volume(f"storm-{number}") for number in range(VOLUMES)]
+    second.wait_up()
 
     tell.step(f"For {CALM_SECONDS} s each volume is attached and detached again at once, without any sleep between.")
     counts = storm(stage, [guest, second], volumes, CALM_SECONDS, [])

@@ -19,6 +19,7 @@ names = ("auth_url", "username", "password", "project_name", "user_domain_name",
 login = session.Session(auth=Password(**{name: os.environ[f"OS_{name.upper()}"] for name in names}))
 cinder, nova = Cinder("3.70", session=login), Nova("2.60", session=login)
 
+sys.excepthook = lambda _kind, error, _trace: print(error)  # as a user wants to see a refusal
 volume, server, verb = sys.argv[1:4]
 if verb == "attach":
     cinder.volumes.attach(cinder.volumes.get(volume), server, "/dev/vdb")
