@@ -9,6 +9,7 @@ connections wait in it while the API process is started again.
 
 import errno
 import fcntl
+import json
 import os
 import socket
 import sqlite3
@@ -26,6 +27,7 @@ from pumice.processes.supervisor import Child, Supervisor
 from pumice.settings import Settings
 
 READY_SECONDS = 60.0
+BACKEND_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 _FIRST = 10
 
@@ -39,7 +41,7 @@ def serve(settings: Settings, config: str | None, say: Callable[[str], object]) 
     lock = _lock(settings)
     listener = _listen(settings)
     try:
-        first = _prepare(settings)
+        first = _prepare(settings, listener)
         os.set_inheritable(listener.fileno(), True)
         command = [sys.executable, "-m", "pumice.cli.main"]
         common = ["--state", settings.state_directory, *(["--config", config] if config else [])]
@@ -65,14 +67,14 @@ def run_api(settings: Settings, descriptor: int | None = None) -> None:
 
     if descriptor is None:
         listener = _listen(settings)
-        _prepare(settings)
+        _prepare(settings, listener)
     else:
         os.set_inheritable(descriptor, False)
         listener = socket.socket(fileno=descriptor)
     api.serve(settings, listener)
 
 
-def _prepare(settings: Settings) -> bool:
+def _prepare(settings: Settings, listener: socket.socket) -> bool:
     """Schema and first start, in a process of its own, so that the supervisor stays small; True when it was the first.
 
     Raises CannotStart; the reason stands on standard error already."""
@@ -80,6 +82,7 @@ def _prepare(settings: Settings) -> bool:
         return False
     child = os.fork()
     if child == 0:
+        listener.close()  # should we be killed meanwhile, the port is free at once
         os._exit(_prepare_here(settings))
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status not in (0, _FIRST):
@@ -151,11 +154,13 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _announce(settings: Settings, first: bool, say: Callable[[str], object]) -> None:
-    """Say where everything is once requests are served."""
+    """Say where everything is once requests are served and a backend takes volumes."""
     url = public_url(settings)
-    if not _wait_ready(url):
+    if not _wait(url, READY_SECONDS, backends=0):
         say(f"Pumice does not answer yet at {url}/healthz; see the log above, and pumice doctor")
         return
+    if settings.backends and not _wait(url, BACKEND_SECONDS, backends=1):
+        say("No backend takes volumes yet; see the log above, and pumice doctor")
     clouds = settings.state / "clouds.yaml"
     say(f"Pumice is ready at {url}" + (" (first start: database, administrator and clouds.yaml were made)" * first))
     for name, path in _FACES:
@@ -176,16 +181,17 @@ _FACES = (
 )
 
 
-def _wait_ready(url: str) -> bool:
-    end = time.monotonic() + READY_SECONDS
+def _wait(url: str, seconds: float, backends: int) -> bool:
+    """Until requests are served and so many backends take volumes; False when that took too long."""
+    end = time.monotonic() + seconds
     pause = threading.Event()
     while time.monotonic() < end:
         try:
             with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
-                ready = answer.status == 200
+                found = json.load(answer)["backends"]
         except OSError:  # refused, reset, or 503
-            ready = False
-        if ready:
+            found = -1
+        if found >= backends:
             return True
         pause.wait(_LOOK_SECONDS)
     return False
