@@ -15,14 +15,10 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import httpx
-
 from tests.conformance.cloud import Cloud
 from tests.conformance.configuration import write_configuration
+from tests.conformance.pumice import running
 from tests.conformance.results import Result, Tempest
-from tests.support.ports import free_port
-from tests.support.processes import Process, Processes
-from tests.support.waiting import wait_until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -32,26 +28,6 @@ def listed(name: str) -> list[str]:
     """The test ids of one of the list files."""
     lines = (line.split("#")[0].strip() for line in (HERE / name).read_text().splitlines())
     return [line for line in lines if line]
-
-
-def start_pumice(processes: Processes, state: Path, password: str) -> str:
-    """Start Pumice on new state and return its base URL once it answers."""
-    port = free_port()
-    address = f"127.0.0.1:{port}"
-    process = processes.start(
-        "pumice", "serve", "--state", state, "--bind", address, environment={"PUMICE_ADMIN_PASSWORD": password}
-    )
-    wait_until(lambda: healthy(process, f"http://{address}/healthz"), 30, "Pumice answers")
-    return f"http://{address}"
-
-
-def healthy(process: Process, url: str) -> bool:
-    if not process.running:
-        raise AssertionError(f"Pumice ended:\n{process.output}")
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def report(results: list[Result], missing: list[str], allowed: list[str]) -> bool:
@@ -88,8 +64,10 @@ def main() -> int:
     output.mkdir(parents=True)
     chosen = [test for test in listed("tests.txt") if re.search(options.only, test)]
     password = secrets.token_urlsafe(16)
-    with tempfile.TemporaryDirectory(prefix="pumice-conformance-") as state, Processes(output) as processes:
-        url = start_pumice(processes, Path(state), password)
+    with (
+        tempfile.TemporaryDirectory(prefix="pumice-conformance-") as state,
+        running(Path(state), output, password) as url,
+    ):
         write_configuration(Cloud(f"{url}/identity/v3", password), password, output)
         tempest = Tempest(ROOT / ".venv-conformance", output)
         tempest.prepare()

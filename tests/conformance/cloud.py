@@ -4,6 +4,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.waiting import wait_until
+
 VOLUME_TYPES = ("block-storage", "volumev3", "volume")
 
 
@@ -79,8 +81,12 @@ class Cloud:
         wanted = {"name": "conformance-multiattach", "extra_specs": {"multiattach": "<is> True"}}
         return str(self._json("POST", f"{url}/types", json={"volume_type": wanted})["volume_type"]["id"])
 
-    def pools(self) -> list[dict[str, Any]]:
-        """The capabilities of each pool."""
+    def pools(self, number: int) -> list[dict[str, Any]]:
+        """The capabilities of each pool, once that many have been reported."""
+        wait_until(lambda: len(self._pools()) >= number, 60, f"{number} pools are reported")
+        return self._pools()
+
+    def _pools(self) -> list[dict[str, Any]]:
         url = self.service(*VOLUME_TYPES)[1]
         answer = self._json("GET", f"{url}/scheduler-stats/get_pools", params={"detail": "True"})
         return [pool["capabilities"] for pool in answer["pools"]]

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from tests.conformance.cloud import VOLUME_TYPES, Cloud
+from tests.conformance.pumice import BACKENDS
 
 TEMPLATE = Path(__file__).with_name("tempest.conf.template")
 
@@ -12,7 +13,7 @@ def write_configuration(cloud: Cloud, password: str, directory: Path) -> None:
     """Prepare the cloud and write `directory`/tempest.conf."""
     images = cloud.images()
     flavors = cloud.flavors()
-    pools = cloud.pools()
+    pools = cloud.pools(len(BACKENDS))
     backends = sorted({pool["volume_backend_name"] for pool in pools})
     locks = directory / "locks"
     locks.mkdir(exist_ok=True)
