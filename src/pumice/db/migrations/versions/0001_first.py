@@ -53,12 +53,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sequence", name=op.f("pk_events")),
         sa.UniqueConstraint("message_id", name=op.f("uq_events_message_id")),
     )
-    op.create_index(
-        "ix_events_generated",
-        "events",
-        ["generated", "message_id"],
-        unique=False,
-    )
+    op.create_index("ix_events_generated", "events", ["generated", "message_id"], unique=False)
     op.create_index(
         "ix_events_outbox",
         "events",
@@ -67,24 +62,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("delivered_at IS NULL"),
         postgresql_where=sa.text("delivered_at IS NULL"),
     )
-    op.create_index(
-        "ix_events_project",
-        "events",
-        ["project_id", "generated"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_events_resource",
-        "events",
-        ["resource_id", "event_type", "generated"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_events_type",
-        "events",
-        ["event_type", "generated", "message_id"],
-        unique=False,
-    )
+    op.create_index("ix_events_project", "events", ["project_id", "generated"], unique=False)
+    op.create_index("ix_events_resource", "events", ["resource_id", "event_type", "generated"], unique=False)
+    op.create_index("ix_events_type", "events", ["event_type", "generated", "message_id"], unique=False)
     op.create_table(
         "flavors",
         sa.Column("id", sa.String(length=255), nullable=False),
@@ -127,12 +107,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", "user_id", "route", "key", name=op.f("pk_idempotency_keys")),
     )
-    op.create_index(
-        "ix_idempotency_keys_created",
-        "idempotency_keys",
-        ["created_at"],
-        unique=False,
-    )
+    op.create_index("ix_idempotency_keys_created", "idempotency_keys", ["created_at"], unique=False)
     op.create_table(
         "images",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -221,18 +196,8 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instance_actions")),
     )
-    op.create_index(
-        "ix_instance_actions_request",
-        "instance_actions",
-        ["server_id", "request_id"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_instance_actions_server",
-        "instance_actions",
-        ["server_id", "start_time"],
-        unique=False,
-    )
+    op.create_index("ix_instance_actions_request", "instance_actions", ["server_id", "request_id"], unique=False)
+    op.create_index("ix_instance_actions_server", "instance_actions", ["server_id", "start_time"], unique=False)
     op.create_table(
         "login_attempts",
         sa.Column("user_id", sa.String(length=255), nullable=False),
@@ -270,24 +235,9 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
     )
-    op.create_index(
-        "ix_messages_expires",
-        "messages",
-        ["expires_at"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_messages_project",
-        "messages",
-        ["project_id", "created_at", "id"],
-        unique=False,
-    )
-    op.create_index(
-        "ix_messages_resource",
-        "messages",
-        ["resource_id"],
-        unique=False,
-    )
+    op.create_index("ix_messages_expires", "messages", ["expires_at"], unique=False)
+    op.create_index("ix_messages_project", "messages", ["project_id", "created_at", "id"], unique=False)
+    op.create_index("ix_messages_resource", "messages", ["resource_id"], unique=False)
     op.create_table(
         "operations",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -472,12 +422,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_services")),
     )
-    op.create_index(
-        "uq_services_host",
-        "services",
-        ["binary", "host"],
-        unique=True,
-    )
+    op.create_index("uq_services_host", "services", ["binary", "host"], unique=True)
     op.create_table(
         "volume_types",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -609,12 +554,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instance_action_events")),
     )
-    op.create_index(
-        "ix_instance_action_events_action",
-        "instance_action_events",
-        ["action_id"],
-        unique=False,
-    )
+    op.create_index("ix_instance_action_events_action", "instance_action_events", ["action_id"], unique=False)
     op.create_table(
         "operation_resources",
         sa.Column("operation_id", sa.String(length=36), nullable=False),
@@ -627,12 +567,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("operation_id", "resource_type", "resource_id", name=op.f("pk_operation_resources")),
     )
-    op.create_index(
-        "ix_operation_resources_resource",
-        "operation_resources",
-        ["resource_id"],
-        unique=False,
-    )
+    op.create_index("ix_operation_resources_resource", "operation_resources", ["resource_id"], unique=False)
     op.create_index(
         "uq_exclusive",
         "operation_resources",
@@ -676,12 +611,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["domain_id"], ["domains.id"], name=op.f("fk_projects_domain_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
     )
-    op.create_index(
-        "uq_projects_name",
-        "projects",
-        ["domain_id", "name"],
-        unique=True,
-    )
+    op.create_index("uq_projects_name", "projects", ["domain_id", "name"], unique=True)
     op.create_table(
         "users",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -697,12 +627,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["domain_id"], ["domains.id"], name=op.f("fk_users_domain_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
     )
-    op.create_index(
-        "uq_users_name",
-        "users",
-        ["domain_id", "name"],
-        unique=True,
-    )
+    op.create_index("uq_users_name", "users", ["domain_id", "name"], unique=True)
     op.create_table(
         "volume_type_access",
         sa.Column("volume_type_id", sa.String(length=36), nullable=False),
@@ -950,12 +875,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("user_id", "role_id", "target_type", "target_id", name=op.f("pk_role_assignments")),
     )
-    op.create_index(
-        "ix_role_assignments_target",
-        "role_assignments",
-        ["target_type", "target_id"],
-        unique=False,
-    )
+    op.create_index("ix_role_assignments_target", "role_assignments", ["target_type", "target_id"], unique=False)
     op.create_table(
         "snapshots",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -1051,12 +971,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_tokens_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_tokens")),
     )
-    op.create_index(
-        "ix_tokens_expires",
-        "tokens",
-        ["expires_at"],
-        unique=False,
-    )
+    op.create_index("ix_tokens_expires", "tokens", ["expires_at"], unique=False)
     op.create_index(
         "ix_tokens_user",
         "tokens",
@@ -1079,9 +994,4 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("volume_id", "kind", name=op.f("pk_volume_holds")),
     )
-    op.create_index(
-        "ix_volume_holds_expires",
-        "volume_holds",
-        ["expires_at"],
-        unique=False,
-    )
+    op.create_index("ix_volume_holds_expires", "volume_holds", ["expires_at"], unique=False)
