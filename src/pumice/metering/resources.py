@@ -14,6 +14,7 @@ from pumice.db.engine import Transaction
 from pumice.db.schema import events
 from pumice.errors import InvalidField, NotFound
 from pumice.metering.conditions import TIMES, Condition, sample_clause
+from pumice.metering.event_lists import list_event_types
 from pumice.metering.meters import METER, METERS, Meter, meters_of
 from pumice.metering.samples import MANY, flat, visible
 
@@ -56,7 +57,10 @@ def list_resources(
         return []
     newest = select(
         events.c.resource_id, events.c.project_id, events.c.user_id, events.c.payload, events.c.event_type
-    ).where(tuple_(events.c.resource_id, events.c.generated).in_([(name, span[1]) for name, span in spans.items()]))
+    ).where(
+        events.c.resource_id.in_(list(spans)),
+        tuple_(events.c.resource_id, events.c.generated).in_([(name, span[1]) for name, span in spans.items()]),
+    )
     rows = {row.resource_id: row for row in tx.execute(newest.order_by(events.c.sequence))}
     types = select(events.c.resource_id, events.c.event_type).where(events.c.resource_id.in_(list(spans))).distinct()
     seen: dict[str, set[str]] = {}
@@ -94,8 +98,12 @@ def list_meters(
     names = {str(c.value) for c in named}
     chosen = {meter for name, meter in METER.items() if not names or names == {name}}
     if unique:
-        types = _asked(select(events.c.event_type).distinct(), caller, others, None)
-        found = {meter.name for event_type in tx.execute(types).scalars() for meter in meters_of(event_type)}
+        if others:
+            asked = _asked(select(events.c.event_type).distinct(), caller, others, None)
+            types = list(tx.execute(asked).scalars())
+        else:
+            types = list_event_types(tx, caller)
+        found = {meter.name for event_type in types for meter in meters_of(event_type)}
         return [MeterOfResource(meter) for meter in METERS if meter.name in found and meter in chosen][:limit]
     wanted = sorted({event_type for meter in chosen for event_type in meter.event_types})
     project, user = func.max(events.c.project_id), func.max(events.c.user_id)

@@ -202,7 +202,9 @@ def _marker(tx: Transaction, caller: Caller, marker: str) -> Row[Any]:
 def _behind(after: Row[Any], meter: ColumnElement[str]) -> ColumnElement[bool]:
     place = tuple_(events.c.generated, events.c.message_id)
     there = tuple_(literal(after.generated), literal(after.message_id))
-    return or_(place < there, and_(events.c.message_id == after.message_id, meter > after.meter))
+    behind = or_(place < there, and_(events.c.message_id == after.message_id, meter > after.meter))
+    # Says nothing new, but is what an index can begin at.
+    return and_(events.c.generated <= after.generated, behind)
 
 
 def _sample(row: Row[Any]) -> Sample:
