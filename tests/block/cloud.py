@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from pumice.block import queries, services, volume_types
+from pumice.block import queries, quotas, services, volume_types
 from pumice.block.facts import live_operations, read_marks
 from pumice.block.operations import OPERATIONS
 from pumice.block.services import PoolReport
@@ -66,6 +66,8 @@ class BlockCloud:
         self.admin = self.caller(roles=("admin",))
         self.service = self.caller(roles=("admin", "service"), service=True)
         self.write(volume_types.ensure_default)
+        # Tests of other things make as many and as large volumes as they like.
+        self.write(quotas.set_for_class, quotas.DEFAULT_CLASS, dict.fromkeys(quotas.DEFAULTS, -1))
         self.report()
 
     @staticmethod

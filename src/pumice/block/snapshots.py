@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from pumice.block import queries
+from pumice.block import queries, quotas
 from pumice.block.guards import guard
 from pumice.block.model import Snapshot, Volume
 from pumice.block.notifications import notify_snapshot
@@ -30,7 +30,9 @@ def create(
     metadata: dict[str, str],
     in_use_allowed: bool,
 ) -> Snapshot:
-    """Take a snapshot. in_use_allowed: `force`, or version 3.66, which needs none. Raises BadRequest, NotFound."""
+    """Take a snapshot. in_use_allowed: `force`, or version 3.66, which needs none.
+
+    Raises BadRequest, QuotaExceeded, NotFound."""
     found = get_volume(tx, caller, volume_id)
     volume = found.volume
     if volume.status == "in-use" and not in_use_allowed:
@@ -41,6 +43,8 @@ def create(
         raise error.as_bad_request() from error
     if volume.backend is None:
         raise BadRequest(f"Volume {volume_id} is on no backend.")
+    added = quotas.Addition(volume_type_id=volume.volume_type_id, snapshots=1, gigabytes=volume.size)
+    quotas.check(tx, volume.project_id, added)
     snapshot_id = new_id()
     tx.execute(
         snapshots.insert(),

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, func, select, update
 
-from pumice.block import messages, queries, scheduling, volume_types
+from pumice.block import messages, queries, quotas, scheduling, volume_types
 from pumice.block.guards import guard
 from pumice.block.model import GIB, VolumeType, VolumeWithAttachments
 from pumice.block.notifications import notify_volume
@@ -65,11 +65,13 @@ class _Origin(msgspec.Struct, frozen=True, kw_only=True):
 def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachments:
     """Create a volume. When no pool fits, it is there with status `error` and its message says why for each pool.
 
-    Raises InvalidField, BadRequest (a source that is not ready), NotFound (type, source)."""
+    Raises InvalidField, BadRequest (a source that is not ready), NotFound (type, source), QuotaExceeded."""
     project_id = _project(caller)
     origin = _origin(tx, caller, wanted.source)
     size = _size(wanted.size, origin)
     kind = _type(tx, caller, wanted, origin)
+    added = quotas.Addition(volume_type_id=kind.id, volumes=1, gigabytes=size, volume_size=size)
+    quotas.check(tx, project_id, added)
     zone = wanted.availability_zone
     multiattach = wanted.multiattach or kind.extra_specs.get("multiattach") == "<is> True"
     wish = scheduling.Wish(
@@ -212,7 +214,9 @@ def delete(tx: Transaction, caller: Caller, volume_id: str, *, cascade: bool = F
 
 
 def extend(tx: Transaction, caller: Caller, volume_id: str, new_size: int, *, in_use_allowed: bool) -> None:
-    """Grow a volume to new_size GiB; in use only where the version allows (3.42). Raises InvalidField, BadRequest."""
+    """Grow a volume to new_size GiB; in use only where the version allows (3.42).
+
+    Raises InvalidField, BadRequest, QuotaExceeded, NotFound."""
     found = get(tx, caller, volume_id)
     volume = found.volume
     if new_size <= volume.size:
@@ -220,6 +224,10 @@ def extend(tx: Transaction, caller: Caller, volume_id: str, new_size: int, *, in
     if new_size > MAX_SIZE:
         raise InvalidField("new_size", new_size, f"at most {MAX_SIZE} GiB")
     _guard(tx, volume_id, "extend in use" if in_use_allowed else "extend")
+    if volume.consumes_quota:
+        grown = new_size - volume.size
+        added = quotas.Addition(volume_type_id=volume.volume_type_id, gigabytes=grown, volume_size=new_size)
+        quotas.check(tx, volume.project_id, added)
     if volume.backend is None:
         raise Conflict(f"Volume {volume_id} is on no backend.")
     guests = tuple(

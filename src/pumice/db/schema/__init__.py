@@ -44,6 +44,7 @@ from pumice.db.schema.operations import (
     place_owners,
     worker_sessions,
 )
+from pumice.db.schema.quotas import quota_class_limits, quota_limits, quota_locks
 
 __all__ = [
     "attachments",
@@ -66,6 +67,9 @@ __all__ = [
     "place_owners",
     "pools",
     "projects",
+    "quota_class_limits",
+    "quota_limits",
+    "quota_locks",
     "role_assignments",
     "roles",
     "servers",

@@ -88,6 +88,8 @@ volumes = Table(
     live_index("ix_volumes_type", "volume_type_id"),
     live_index("ix_volumes_source", "source_volume_id", where="deleted_at IS NULL AND source_volume_id IS NOT NULL"),
     live_index("ix_volumes_snapshot", "snapshot_id", where="deleted_at IS NULL AND snapshot_id IS NOT NULL"),
+    # What quotas count: read from the index alone.
+    live_index("ix_volumes_quota", "project_id", "consumes_quota", "volume_type_id", "size"),
     live_index("ix_volumes_deleted", "deleted_at", where="deleted_at IS NOT NULL"),
 )
 
@@ -149,6 +151,7 @@ snapshots = Table(
     live_index("ix_snapshots_volume", "volume_id"),
     live_index("ix_snapshots_name", "name"),
     live_index("ix_snapshots_status", "status", "created_at", "id"),
+    live_index("ix_snapshots_quota", "project_id", "consumes_quota", "volume_id", "size"),
     live_index("ix_snapshots_deleted", "deleted_at", where="deleted_at IS NOT NULL"),
 )
 
