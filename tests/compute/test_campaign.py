@@ -13,11 +13,15 @@ import pytest
 from pumice.block import queries as block_queries
 from pumice.block import services, volume_types
 from pumice.block.operations import OPERATIONS as BLOCK_OPERATIONS
+from pumice.block.operations.create_snapshot import CREATE_SNAPSHOT
+from pumice.block.operations.extend_volume import EXTEND_VOLUME
 from pumice.block.services import PoolReport
+from pumice.block.snapshots import create as create_snapshot
 from pumice.block.volumes import Wanted
 from pumice.block.volumes import create as create_volume
+from pumice.block.volumes import extend as extend_volume
 from pumice.caller import Caller, new_request_id
-from pumice.compute import flavors, hosts, queries, servers, volume_attachments
+from pumice.compute import flavors, hosts, instance_actions, queries, servers, volume_attachments
 from pumice.compute.model import WantedServer
 from pumice.compute.operations import OPERATIONS
 from pumice.compute.operations.attach_volume import ATTACH_VOLUME
@@ -37,6 +41,7 @@ from pumice.db.engine import Database
 from pumice.db.schema import images
 from pumice.db.schema import servers as server_rows
 from pumice.db.schema import volumes as volume_rows
+from pumice.hypervisors.contract import GuestState
 from pumice.hypervisors.memory import MemoryHypervisor
 from pumice.images.store import ImageStore
 from pumice.operations import store
@@ -225,6 +230,25 @@ def ask_detach(database: Database) -> str:
     return database.run_write(volume_attachments.detach, MEMBER, the_server(database), the_volume(database)).id
 
 
+def ask_snapshot(database: Database) -> str:
+    taken = database.run_write(
+        create_snapshot,
+        MEMBER,
+        the_volume(database),
+        name=None,
+        description=None,
+        metadata={},
+        in_use_allowed=True,
+    )
+    return database.run_read(store.list_operations, subject_id=taken.id)[0].id
+
+
+def ask_extend(database: Database) -> str:
+    volume_id = the_volume(database)
+    database.run_write(extend_volume, MEMBER, volume_id, 3, in_use_allowed=True)
+    return database.run_read(store.list_operations, subject_id=volume_id, live=True)[0].id
+
+
 def ask_delete(database: Database) -> str:
     server_id = the_server(database)
     database.run_write(servers.delete, MEMBER, server_id)
@@ -271,6 +295,26 @@ def check_deleted(database: Database, world: World) -> None:
     assert list(world.backends[BACKEND].target.exports()) == []
 
 
+def check_running(database: Database, world: World) -> None:
+    """The guest goes on, whatever became of the snapshot that it was paused for."""
+    assert world.hypervisor is not None
+    assert world.hypervisor.state(the_server(database)) is GuestState.RUNNING
+    ATTACHED(database, world)
+
+
+def check_snapshot(database: Database, world: World) -> None:
+    check_running(database, world)
+    assert [one.volume_id for one in world.backends[BACKEND].storage.snapshots()] == [the_volume(database)]
+
+
+def check_grown(database: Database, world: World) -> None:
+    check_running(database, world)
+    found = database.run_read(block_queries.volume, the_volume(database))
+    assert found is not None and found.size == 3
+    actions = database.run_read(instance_actions.listed, the_server(database))
+    assert "extend_volume" in {action.action for action in actions}
+
+
 def check_observed(database: Database, world: World) -> None:
     """A power operation that failed may have done its work: observing tells."""
     observe_guests(database, world)
@@ -298,6 +342,8 @@ CAMPAIGN = Campaign(
         OperationCase(ATTACH_VOLUME, ask_attach, ATTACHED, FREE, with_volume),
         OperationCase(DETACH_VOLUME, ask_detach, check_detached, ATTACHED, with_attached),
         OperationCase(DELETE_SERVER, ask_delete, check_deleted, setup=with_attached),
+        OperationCase(CREATE_SNAPSHOT, ask_snapshot, check_snapshot, check_running, with_attached, "snapshot in use"),
+        OperationCase(EXTEND_VOLUME, ask_extend, check_grown, check_running, with_attached, "extend in use"),
         OperationCase(STOP_SERVER, ask_power("stop"), status_is("SHUTOFF"), check_observed, powered()),
         OperationCase(START_SERVER, ask_power("start"), status_is("ACTIVE"), check_observed, powered("stop")),
         OperationCase(REBOOT_SERVER, ask_power("reboot"), status_is("ACTIVE"), check_observed, powered()),

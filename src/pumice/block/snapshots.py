@@ -68,13 +68,11 @@ def create(
     )
     notify_snapshot(tx, snapshot_id, "create.start", caller)
     guest = next(((one.host, one.server_id) for one in found.attachments if one.host and one.server_id), None)
-    arguments = CreateSnapshot(
-        snapshot_id=snapshot_id,
-        volume_id=volume_id,
-        backend=volume.backend,
-        paused=None if guest is None or _is_atomic(tx, volume) else guest,
-    )
-    claims = (exclusive("snapshot", snapshot_id), shared("volume", volume_id))
+    paused = None if guest is None or _is_atomic(tx, volume) else guest
+    arguments = CreateSnapshot(snapshot_id=snapshot_id, volume_id=volume_id, backend=volume.backend, paused=paused)
+    claims = [exclusive("snapshot", snapshot_id), shared("volume", volume_id)]
+    if paused is not None:
+        claims.append(shared("server", paused[1]))  # nobody starts, stops or deletes the guest meanwhile
     enqueue(tx, CREATE_SNAPSHOT, arguments, subject_id=snapshot_id, claims=claims, caller=caller)
     return known(tx, snapshot_id)
 

@@ -1,5 +1,6 @@
 """Take a snapshot of a volume, in use or not: a point in time, crash-consistent.
 
+    look      does the guest run? (one that its user paused stays paused)
     pause     only where the backend cannot snapshot a volume that is being written to: the guest stands still
     take      the backend takes it                                                  undo: remove it
     resume    the guest goes on                                                     (also the undo of pause)
@@ -34,13 +35,20 @@ def at_guest(arguments: CreateSnapshot, _results: Mapping[str, Any]) -> str:
     return host_place(arguments.paused[0]) if arguments.paused else ANYWHERE
 
 
+def look(run: Run[CreateSnapshot]) -> str:
+    """The state of the guest before we touch it: durable, so that a second try does not take our pause for its own."""
+    if run.arguments.paused is None:
+        return "absent"
+    return str(run.world.hypervisor.state(run.arguments.paused[1]).value)
+
+
 def pause(run: Run[CreateSnapshot]) -> None:
-    if run.arguments.paused:
+    if run.arguments.paused and run.results["look"] == "running":
         run.world.hypervisor.pause(run.arguments.paused[1])
 
 
 def resume(run: Run[CreateSnapshot]) -> None:
-    if run.arguments.paused:
+    if run.arguments.paused and run.results["look"] == "running":
         run.world.hypervisor.resume(run.arguments.paused[1])
 
 
@@ -80,6 +88,7 @@ CREATE_SNAPSHOT = Operation(
     CreateSnapshot,
     "snapshot",
     steps=(
+        Step("look", do=look, at=at_guest),
         Step("pause", do=pause, undo=resume, at=at_guest),
         Step("take", do=take, undo=remove, at=at_backend),
         Step("resume", do=resume, at=at_guest, attempts=1000),
