@@ -34,6 +34,15 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="module")
-def guest(stage: Stage) -> Guest:
+def booted(stage: Stage) -> Guest:
     """A server of the demo project whose guest is up."""
     return stage.boot("guest")
+
+
+@pytest.fixture
+def guest(stage: Stage, booted: Guest) -> Iterator[Guest]:
+    """The same without any volume: a test that failed leaves nothing to the next one."""
+    yield booted
+    for volume in stage.eyes.server_volumes(booted.id):
+        stage.demo.run(f"openstack server remove volume {booted.id} {volume}", fails=None)
+        stage.eyes.wait_for_volume(volume)

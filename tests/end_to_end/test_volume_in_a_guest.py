@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.demo.first_volume import tell_old_bytes
+from tests.demo.first_volume import OLD, tell_old_bytes
 from tests.demo.stage import Guest, Stage
 from tests.demo.story_four import tell_refusal
 from tests.demo.story_one import check_events, check_samples, next_second
@@ -16,8 +16,10 @@ def test_a_user_attaches_writes_snapshots_detaches_and_reads_the_bill(stage: Sta
     volume = stage.volume("data")
     stage.attach(guest, "data", volume)
     stage.agree(guest, {volume})
-    guest.write(volume, "hello from inside")
-    assert stage.cloud.volume_file(volume).read_bytes()[4096:4113] == b"hello from inside"
+    guest.write(volume, OLD)
+    with stage.cloud.volume_file(volume).open("rb") as file:
+        file.seek(4096)
+        assert file.read(len(OLD)).decode() == OLD
 
     tell_old_bytes(stage, guest, volume)
 
