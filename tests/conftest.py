@@ -8,10 +8,26 @@ import pytest
 from pumice.hypervisors.libvirt import LibvirtHypervisor
 from pumice.hypervisors.registry import HypervisorConfig, make
 from tests.lab.guest import end_guests
+from tests.support.campaign import campaign_part, divide
 from tests.support.databases import KINDS, Databases
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Processes
 from tests.support.skips import allowed_skips, refuse_skip
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"fault campaign: part {campaign_part()} (PUMICE_TEST_CAMPAIGN=SEED/PARTS or all)"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the fault campaign a part runs each time, another one for each commit; `make chaos` runs all of it. A test
+    that is named on the command line runs always."""
+    if any("::" in argument for argument in config.args):
+        return
+    kept, left = divide(items, campaign_part())
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
 
 
 @pytest.fixture(scope="session")

@@ -267,6 +267,7 @@ CAMPAIGN = Campaign(
 )
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("case", CAMPAIGN.cases, ids=str)
 @pytest.mark.parametrize("ordeal", ORDEALS, ids=lambda ordeal: ordeal.__name__)
 def test_ordeal(
