@@ -55,3 +55,9 @@ def user(served: ServedCloud) -> Account:
 def nova(served: ServedCloud, user: Account) -> Account:
     """Compute, calling for that user's project."""
     return served.nova(user.project_id)
+
+
+@pytest.fixture
+def operator(served: ServedCloud) -> Account:
+    """An administrator of a project of their own."""
+    return served.account("admin")

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.real
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_volume_has_exactly_the_fields_of_each_version(
-    user: Account, admin: Account, served: ServedCloud, version: str
+    user: Account, operator: Account, served: ServedCloud, version: str
 ) -> None:
     body = {"volume": {"size": 1, "name": "data", "description": "what", "metadata": {"a": "b"}}}
     made = user.ask("POST", "/volumes", body, version=version, status=202)["volume"]
@@ -46,7 +46,7 @@ def test_a_volume_has_exactly_the_fields_of_each_version(
     assert user.ask("GET", "/volumes/detail", version=version)["volumes"] == [shown]
     (summary,) = user.ask("GET", "/volumes", version=version)["volumes"]
     assert set(summary) == VOLUME_SUMMARY
-    seen = admin.ask("GET", path, version=version)["volume"]
+    seen = operator.ask("GET", path, version=version)["volume"]
     assert set(seen) == at(VOLUME, version) | at(VOLUME_ADMIN, version)
     assert seen["os-vol-host-attr:host"] == f"{BACKEND}#pool"
     renamed = user.ask("PUT", path, {"volume": {"name": " other "}}, version=version)["volume"]
@@ -91,7 +91,7 @@ def test_an_attachment_has_exactly_the_fields_of_each_version(nova: Account, ver
     nova.wait_volume(volume, "available")
 
 
-def test_what_is_attached_is_shown_in_the_volume(user: Account, admin: Account, served: ServedCloud) -> None:
+def test_what_is_attached_is_shown_in_the_volume(user: Account, operator: Account, served: ServedCloud) -> None:
     volume, server = user.volume(), served.server(user)
     user.ask("POST", f"/volumes/{volume}/action", {"os-attach": {"instance_uuid": server}}, status=202)
     user.wait_volume(volume, "in-use")
@@ -99,7 +99,7 @@ def test_what_is_attached_is_shown_in_the_volume(user: Account, admin: Account, 
     assert set(shown) == ATTACHMENT_IN_VOLUME
     assert (shown["id"], shown["volume_id"], shown["server_id"]) == (volume, volume, server)
     assert shown["host_name"] is None
-    (seen,) = admin.ask("GET", f"/volumes/{volume}")["volume"]["attachments"]
+    (seen,) = operator.ask("GET", f"/volumes/{volume}")["volume"]["attachments"]
     assert seen["host_name"] == "node1"
     user.ask("POST", f"/volumes/{volume}/action", {"os-detach": {}}, status=202)
     user.wait_volume(volume, "available")
@@ -115,9 +115,7 @@ def test_volumes_are_made_from_snapshots_and_volumes(user: Account) -> None:
     assert (shown["size"], shown["snapshot_id"], shown["source_volid"]) == (2, snapshot, None)
     shown = user.ask("GET", f"/volumes/{from_volume}")["volume"]
     assert (shown["size"], shown["snapshot_id"], shown["source_volid"]) == (3, None, first)
-    assert "smaller" in (text := user.refused("POST", "/volumes", _new(1, snapshot_id=snapshot), status=400)) or (
-        "at least 2 GiB" in text
-    )
+    assert "at least 2 GiB" in user.refused("POST", "/volumes", _new(1, snapshot_id=snapshot), status=400)
 
 
 def test_a_volume_is_extended(user: Account) -> None:
@@ -188,16 +186,16 @@ def test_reserving_and_detaching_by_hand(user: Account) -> None:
     assert user.ask("GET", f"/volumes/{volume}")["volume"]["bootable"] == "true"
 
 
-def test_an_administrator_resets_the_status(user: Account, admin: Account) -> None:
+def test_an_administrator_resets_the_status(user: Account, operator: Account) -> None:
     volume = user.volume()
     action = f"/volumes/{volume}/action"
-    admin.ask("POST", action, {"os-reset_status": {"status": "error"}}, status=202)
+    operator.ask("POST", action, {"os-reset_status": {"status": "error"}}, status=202)
     assert user.status(volume) == "error"
-    assert "moon" in admin.refused("POST", action, {"os-reset_status": {"status": "moon"}}, status=400)
-    assert "no attachment" in admin.refused("POST", action, {"os-reset_status": {"status": "in-use"}}, status=409)
-    admin.refused("POST", action, {"os-reset_status": {}}, status=400)
+    assert "moon" in operator.refused("POST", action, {"os-reset_status": {"status": "moon"}}, status=400)
+    assert "no attachment" in operator.refused("POST", action, {"os-reset_status": {"status": "in-use"}}, status=409)
+    operator.refused("POST", action, {"os-reset_status": {}}, status=400)
     user.refused("POST", action, {"os-reset_status": {"status": "available"}}, status=403)
-    admin.ask("POST", action, {"os-reset_status": {"status": "available"}}, status=202)
+    operator.ask("POST", action, {"os-reset_status": {"status": "available"}}, status=202)
     assert user.status(volume) == "available"
 
 
@@ -208,7 +206,7 @@ def test_the_summary_counts_what_is_there(user: Account) -> None:
     assert user.ask("GET", "/volumes/summary", version="3.12") == {"volume-summary": plain}
     found = user.ask("GET", "/volumes/summary", version="3.36")
     assert found == {"volume-summary": {**plain, "metadata": {"tier": ["a", "b"]}}}
-    assert "summary" in user.refused("GET", "/volumes/summary", version="3.11", status=404)
+    user.refused("GET", "/volumes/summary", version="3.11", status=404)
 
 
 def test_a_message_says_why_no_volume_could_be_made(user: Account) -> None:
@@ -227,11 +225,11 @@ def test_a_message_says_why_no_volume_could_be_made(user: Account) -> None:
     user.wait_gone(f"/volumes/{made['id']}")
 
 
-def test_types_zones_and_extensions(user: Account, admin: Account) -> None:
+def test_types_zones_and_extensions(user: Account, operator: Account) -> None:
     (found,) = user.ask("GET", "/types")["volume_types"]
     shared = {"id", "name", "description", "is_public", "os-volume-type-access:is_public"}
     assert set(found) - {"extra_specs", "qos_specs_id"} == shared
-    (seen,) = admin.ask("GET", "/types")["volume_types"]
+    (seen,) = operator.ask("GET", "/types")["volume_types"]
     assert set(seen) == shared | {"extra_specs", "qos_specs_id"}
     assert user.ask("GET", f"/types/{found['id']}") == {"volume_type": found}
     assert user.ask("GET", "/types/default") == {"volume_type": found}
@@ -243,18 +241,18 @@ def test_types_zones_and_extensions(user: Account, admin: Account) -> None:
 
 
 @pytest.mark.parametrize("version", ["3.0", "3.7", "3.49", "3.71"])
-def test_services(admin: Account, version: str) -> None:
-    (service,) = admin.ask("GET", "/os-services", version=version)["services"]
+def test_services(operator: Account, version: str) -> None:
+    (service,) = operator.ask("GET", "/os-services", version=version)["services"]
     assert set(service) - {"frozen", "active_backend_id", "replication_status"} == at(SERVICE, version)
     assert (service["host"], service["state"], service["status"]) == (BACKEND, "up", "enabled")
-    assert admin.ask("GET", "/os-services?host=elsewhere", version=version) == {"services": []}
+    assert operator.ask("GET", "/os-services?host=elsewhere", version=version) == {"services": []}
 
 
-def test_pools_and_capabilities(user: Account, admin: Account) -> None:
-    assert admin.ask("GET", "/scheduler-stats/get_pools") == {"pools": [{"name": f"{BACKEND}#pool"}]}
-    (pool,) = admin.ask("GET", "/scheduler-stats/get_pools?detail=true")["pools"]
+def test_pools_and_capabilities(user: Account, operator: Account) -> None:
+    assert operator.ask("GET", "/scheduler-stats/get_pools") == {"pools": [{"name": f"{BACKEND}#pool"}]}
+    (pool,) = operator.ask("GET", "/scheduler-stats/get_pools?detail=true")["pools"]
     assert pool["capabilities"]["total_capacity_gb"] == 100 and pool["capabilities"]["volume_backend_name"] == "memory"
-    found: dict[str, Any] = admin.ask("GET", f"/capabilities/{BACKEND}")
+    found: dict[str, Any] = operator.ask("GET", f"/capabilities/{BACKEND}")
     assert set(found) == {
         "pool_name",
         "description",
@@ -268,7 +266,7 @@ def test_pools_and_capabilities(user: Account, admin: Account) -> None:
         "replication_targets",
         "display_name",
     }
-    assert "elsewhere" in admin.refused("GET", "/capabilities/elsewhere", status=404)
+    assert "elsewhere" in operator.refused("GET", "/capabilities/elsewhere", status=404)
     for path in ("/scheduler-stats/get_pools", f"/capabilities/{BACKEND}", "/os-services"):
         user.refused("GET", path, status=403)
 

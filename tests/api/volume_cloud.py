@@ -130,6 +130,7 @@ class ServedCloud:
         self._thread.start()
         wait_until(lambda: self._server.started, DEADLINE, "the server listens")
         self.http = httpx.Client(base_url=self.url, timeout=60)
+        self._admin = self._login("admin", self._password, {"name": "admin", "domain": {"id": "default"}})
         self._roles = {role["name"]: role["id"] for role in self._identity_call("GET", "/roles")["roles"]}
 
     def close(self) -> None:
@@ -167,8 +168,8 @@ class ServedCloud:
         return server_id
 
     def _identity_call(self, method: str, path: str, body: Any = None) -> Any:
-        token = self._login("admin", self._password, {"name": "admin", "domain": {"id": "default"}})
-        answer = self.http.request(method, f"/identity/v3{path}", headers={"X-Auth-Token": token}, json=body)
+        headers = {"X-Auth-Token": self._admin}
+        answer = self.http.request(method, f"/identity/v3{path}", headers=headers, json=body)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 

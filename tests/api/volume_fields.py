@@ -67,9 +67,7 @@ VOLUME_ADMIN = {
 ATTACHMENT_IN_VOLUME = {"server_id", "attachment_id", "attached_at", "host_name", "volume_id", "device", "id"}
 
 SNAPSHOT_CREATED = {
-    **_always(
-        "id", "name", "description", "volume_id", "status", "size", "metadata", "created_at", "updated_at"
-    ),
+    **_always("id", "name", "description", "volume_id", "status", "size", "metadata", "created_at", "updated_at"),
     "group_snapshot_id": "3.14",
     "user_id": "3.41",
     "consumes_quota": "3.65",
