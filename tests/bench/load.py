@@ -1,6 +1,6 @@
 """Requests a second of one GET with a token, through everything of the edge, over keep-alive connections.
 
-    python -m tests.benchmarks.edge URL TOKEN [CONNECTIONS [SECONDS [PROCESSES]]]      any running cloud
+    python -m tests.bench.load URL TOKEN [CONNECTIONS [SECONDS [PROCESSES]]]      any running cloud
 
 The client is as cheap as Python allows (prepared bytes, a counting parser), since it shares the cores with the server.
 Any answer but 2xx voids the run.

@@ -11,7 +11,7 @@ import re
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,14 +28,21 @@ from tests.support.processes import Process
 from tests.support.waiting import wait_until
 
 START_SECONDS = 60
+QUIET = {
+    "PUMICE_HYPERVISOR_COMMAND_CHANNEL": "true",
+    "PUMICE_RECONCILE_PERIOD": "3600",
+    "PUMICE_ACCESS_LOG": "false",
+}
+"""Settings of a cloud that is looked at closely: nothing is mended behind the story's back."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class Cloud:
     """`pumice serve` on a free port of loopback. Restarted with `stop` and `start` it keeps its state."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str] = QUIET) -> None:
         self.directory = directory
+        self.settings = settings
         self.state = directory / "state"
         self.hypervisor = self.state / "hypervisor"
         self.pool = self.state / "pool"
@@ -54,17 +61,18 @@ class Cloud:
 
     def launch(self) -> Process:
         """Start it without waiting."""
-        settings = {
-            "PUMICE_HYPERVISOR_COMMAND_CHANNEL": "true",
-            "PUMICE_RECONCILE_PERIOD": "3600",
-            "PUMICE_ACCESS_LOG": "false",
-        }
         self._starts += 1
         self._started = time.time()
         self.log = self.directory / f"serve-{self._starts}.log"
         command = [OURS / "pumice", "serve", "--state", self.state, "--bind", f"127.0.0.1:{self.port}"]
-        self._process = Process([str(word) for word in command], self.log, environment=settings)
+        self._process = Process([str(word) for word in command], self.log, environment=self.settings)
         return self._process
+
+    @property
+    def pid(self) -> int:
+        """Of `pumice serve` itself."""
+        assert self._process is not None
+        return self._process.pid
 
     def healthy(self) -> bool:
         """Can requests be served? Raises AssertionError once the process has ended."""

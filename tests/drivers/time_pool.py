@@ -8,7 +8,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.drivers.pools import MIB, OpenedPool, new_id, opened, quiet
@@ -35,11 +35,9 @@ def filled(pool: OpenedPool) -> str:
     return volume_id
 
 
-def main() -> None:
-    with (
-        tempfile.TemporaryDirectory(dir=sys.argv[1]) as directory,
-        opened("xfs", Path(directory), size_bytes=4 << 30) as pool,
-    ):
+def durations(directory: Path) -> Iterator[tuple[str, list[float]]]:
+    """What was done to the volume, and how long it took each time, in milliseconds."""
+    with opened("xfs", directory, size_bytes=4 << 30) as pool:
         volume_id = filled(pool)
         for name, work in (
             ("create", lambda: pool.driver.create(new_id(), 2048 * MIB, 1)),
@@ -49,7 +47,12 @@ def main() -> None:
             ("stats", pool.driver.stats),
             ("check", pool.driver.check),
         ):
-            times = [timed(work) for _ in range(ROUNDS)]
+            yield name, [timed(work) for _ in range(ROUNDS)]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]) as directory:
+        for name, times in durations(Path(directory)):
             print(f"{name:9} median {statistics.median(times):6.2f} ms, worst {max(times):6.2f} ms")
 
 
