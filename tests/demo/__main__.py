@@ -10,11 +10,14 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from types import FrameType
+
+import httpx
 
 from tests.demo.cloud import Cloud
 from tests.demo.first_volume import tell_first_volume
@@ -87,7 +90,7 @@ def show(tell: Narrator, cloud: Cloud, options: argparse.Namespace) -> int:
         if "4" in options.only:
             tell_story_four(stage, guest)
         tell.finish()
-    except (NotHeld, AssertionError, OSError) as error:
+    except (NotHeld, AssertionError, OSError, httpx.HTTPError, subprocess.TimeoutExpired) as error:
         where = error.step if isinstance(error, NotHeld) else tell.where
         print(f"\nDID NOT HOLD: {where}", flush=True)
         if isinstance(error, NotHeld):

@@ -101,6 +101,7 @@ def tell_seeded_rows(stage: Stage, guest: Guest, volume: str) -> None:
     with stage.cloud.database() as database:
         live = database.execute("SELECT count(*) FROM attachments WHERE deleted_at IS NULL").fetchone()[0]
     tell.same(live, 0, "and no attachment is left")
+    stage.demo.run("openstack volume delete phantom-2")
     stage.agree(guest, set())
 
 
