@@ -16,7 +16,9 @@ pytestmark = pytest.mark.fast
 
 ROOT = Path(__file__).parent.parent
 MOST_LINES = 500
-LONGER_FILES: dict[str, str] = {}
+LONGER_FILES = {
+    "src/pumice/db/migrations/versions/0001_first.py": "generated: every table of the first schema",
+}
 """Python files that may be longer than MOST_LINES, each with the reason."""
 
 MACHINE = {

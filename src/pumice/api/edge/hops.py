@@ -80,10 +80,12 @@ class Reader:
         self._database.read_threads.submit(self._work, loop, batch)
 
     def _work(self, loop: asyncio.AbstractEventLoop, batch: list[Any]) -> None:
+        """What raises unexpectedly ends the batch: it and those behind it run again, each alone (`_deliver`)."""
         results: list[tuple[bool, Any]] = []
         try:
             with self._database.read() as tx:
-                results.extend(_attempt(tx, function, arguments) for function, arguments, _ in batch)
+                for function, arguments, _ in batch:
+                    results.append(_attempt(tx, function, arguments))
         except PumiceError as error:
             results = [(False, error)] * len(batch)
         finally:
@@ -93,15 +95,13 @@ class Reader:
         self._busy = False
         if self._waiting:
             self._start(loop)
-        for (function, arguments, future), (done, value) in zip(batch, results, strict=False):
+        for (_, _, future), (done, value) in zip(batch, results, strict=False):
             if future.cancelled():
                 continue
             if done:
                 future.set_result(value)
-            elif isinstance(value, PumiceError):
-                future.set_exception(value)
             else:
-                self._alone(loop, function, arguments, future)
+                future.set_exception(value)
         for function, arguments, future in batch[len(results) :]:
             self._alone(loop, function, arguments, future)
 
@@ -127,8 +127,6 @@ def _attempt(tx: Transaction, function: Callable[..., Any], arguments: tuple[Any
         return True, function(tx, *arguments)
     except PumiceError as error:
         return False, error
-    except Exception:  # noqa: BLE001  one request of a batch must not take the others with it; it runs again alone
-        return False, None
 
 
 def admit(tx: Transaction, services: Services, pending: Pending) -> None:
