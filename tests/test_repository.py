@@ -112,7 +112,8 @@ def test_no_mocks() -> None:
 
 def test_tests_wait_for_conditions_instead_of_sleeping() -> None:
     sleeping = lines_with(r"\btime\.sleep\(|\basyncio\.sleep\((?!0\))", tracked("tests/*.py"))
-    assert [line for line in sleeping if not line.startswith("tests/support/waiting.py")] == []
+    measuring = ("tests/support/waiting.py", "tests/bench/")  # a benchmark of processes at rest lets time pass
+    assert [line for line in sleeping if not line.startswith(measuring)] == []
 
 
 def test_only_the_two_outer_loops_catch_everything() -> None:

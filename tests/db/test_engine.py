@@ -96,11 +96,11 @@ def test_three_writing_processes_of_sqlite_get_fair_shares(
     processes: Processes, databases: Databases, tmp_path: Path
 ) -> None:
     code = (
-        "import sys, time, uuid; from pathlib import Path; from pumice.db.engine import Database\n"
+        "import sys, threading, time, uuid; from pathlib import Path; from pumice.db.engine import Database\n"
         "from tests.db.test_engine import put\n"
         "database = Database(sys.argv[1]); name = sys.argv[2]; count = 0; longest = 0.0\n"
         "Path(sys.argv[3], name + '.ready').touch()\n"
-        "while not Path(sys.argv[3], 'go').exists(): time.sleep(0.001)\n"
+        "while not Path(sys.argv[3], 'go').exists(): threading.Event().wait(0.001)\n"
         "end = time.monotonic() + 2\n"
         "while time.monotonic() < end:\n"
         "    begun = time.monotonic(); database.run_write(put, str(uuid.uuid4())); count += 1\n"

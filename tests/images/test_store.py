@@ -134,15 +134,10 @@ def test_what_cannot_fit_is_refused_before_it_is_sent(store: ImageStore) -> None
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_is_full_at_the_sync_publishes_nothing(
-    store: ImageStore, error: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(fd: int) -> None:
-        raise OSError(error, os.strerror(error))
-
-    with store.begin(new_id(), new_id()) as upload:
+def test_a_disk_that_is_full_at_the_sync_publishes_nothing(store: ImageStore, error: int) -> None:
+    with planned(Plan()) as plan, store.begin(new_id(), new_id()) as upload:
         upload.write(b"data")
-        monkeypatch.setattr(os, "fsync", full)
+        plan.fail("image.publish:written", OSError(error, os.strerror(error)))
         with pytest.raises(StoreFull):
             upload.publish()
     assert names(store) == []

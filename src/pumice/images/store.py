@@ -216,6 +216,7 @@ class Upload:
                 raise ValueError("the upload is closed")
             try:
                 os.ftruncate(self._fd, self.size)
+                point("image.publish:written")
                 os.fsync(self._fd)
             except OSError as error:
                 raise _explain(error) from error
