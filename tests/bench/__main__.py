@@ -49,7 +49,9 @@ def measure(bench: Bench, rounds: int, only: list[str] | None, directory: Path |
         "attach": bench.attach,
         "copy": bench.copy,
         "driver": lambda: cases.driver(ledger, directory),
+        "burst": bench.burst,
         "details": bench.details,
+        "memory": bench.memory,
     }
     chosen = {name: case for name, case in listed.items() if not only or name in only}
     if "attach" in chosen:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tests.bench.client import SECONDS, Api, Events, now
 from tests.bench.ledger import Ledger
-from tests.bench.load import measure
-from tests.bench.rest import at_rest
+from tests.bench.load import measure, post
+from tests.bench.rest import at_rest, family, pss_mb
 from tests.demo.cloud import Cloud
 from tests.drivers.time_pool import DATA, durations
 from tests.lab.guest import guest_image
@@ -27,7 +27,8 @@ SETTLE_SECONDS = 3.0
 VOLUMES = 20
 ATTACHMENTS = 10
 COPIES = 5
-HUNDRED, THOUSAND = 100, 1000
+BURST = 160
+LISTS = (100, 1000)
 
 
 @contextmanager
@@ -198,19 +199,34 @@ class Bench:
             self.api.call("DELETE", "block-storage", f"/snapshots/{made}")
             self.events.wait(made, "snapshot.delete.end")
             start = now()
-            wish = {"volume": {"source_volid": self.source, "size": 2}}
-            made = self.api.call("POST", "block-storage", "/volumes", wish)["volume"]["id"]
+            copy = {"volume": {"source_volid": self.source, "size": 2}}
+            made = self.api.call("POST", "block-storage", "/volumes", copy)["volume"]["id"]
             there = self.events.wait(made, "volume.create.end")
             self.ledger.note("clone of 1.5 GB, to its create.end", "ms", 1000 * (there - start), goal=100)
             self.delete(made)
 
+    def burst(self) -> None:
+        """Many volumes at once; the first round makes as many as the longest list has."""
+        body = b'{"volume": {"size": 1}}'
+        url = f"{self.api.urls['block-storage']}/volumes"
+        missing = max(LISTS) - self.events.count("volume.create.end", 0)
+        if missing > 0:
+            self.events.wait_count("volume.create.end", post(url, self.api.token, body, CONNECTIONS, missing), missing)
+        begin = post(url, self.api.token, body, CONNECTIONS, BURST)
+        seconds = self.events.wait_count("volume.create.end", begin, BURST) - begin
+        self.ledger.note(f"POST volumes to available, {CONNECTIONS} connections", "1/s", BURST / seconds, at_least=True)
+
     def details(self) -> None:
-        """Lists of many volumes, which the first round makes."""
-        for count in (HUNDRED, THOUSAND):
+        for count in LISTS:
             url = f"{self.api.urls['block-storage']}/volumes/detail?limit={count}"
             found = measure(url, self.api.token, CONNECTIONS, LOAD_SECONDS)
             name = f"GET details of {count} volumes, {CONNECTIONS} connections"
             self.ledger.note(name, "1/s", found["requests_per_second"], at_least=True)
+
+    def memory(self) -> None:
+        """After all that."""
+        time.sleep(SETTLE_SECONDS)
+        self.ledger.note("all processes after the round's load, sum of PSS", "MB", pss_mb(family(self.cloud.pid)))
 
 
 def start_new(ledger: Ledger, directory: Path | None) -> None:

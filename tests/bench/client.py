@@ -16,10 +16,13 @@ import msgspec
 from sqlalchemy import text
 
 from pumice.db.engine import Database
+from tests.support.waiting import wait_until
 
 VERSIONS = "volume 3.70, compute 2.90"
 SECONDS = 60.0
 _EVENT = text("SELECT generated FROM events WHERE resource_id = :id AND event_type = :type")
+
+_SINCE = text("SELECT count(*), max(generated) FROM events WHERE event_type = :type AND generated >= :since")
 
 
 def now() -> float:
@@ -100,6 +103,19 @@ class Events:
                 return now()
             self._woken.wait(0.5)
         raise AssertionError(f"no {event_type} of {resource_id} within {SECONDS:g} s")
+
+    def count(self, event_type: str, since: float) -> int:
+        """How many events of a type there are from a moment on."""
+        with self._database.read() as tx:
+            found = tx.execute(_SINCE, {"type": event_type, "since": int(since * 1e6)}).one()
+        return int(found[0])
+
+    def wait_count(self, event_type: str, since: float, count: int) -> float:
+        """The time of the last of so many events, once all are there. Raises AssertionError."""
+        wait_until(lambda: self.count(event_type, since) >= count, SECONDS, f"{count} {event_type}")
+        with self._database.read() as tx:
+            found = tx.execute(_SINCE, {"type": event_type, "since": int(since * 1e6)}).one()
+        return float(found[1]) / 1e6
 
     def close(self) -> None:
         self._database.bus.forget(self._heard)

@@ -1,5 +1,7 @@
-"""Requests a second of one GET with a token, through everything of the edge, over keep-alive connections.
+"""Many keep-alive connections that ask as fast as they are answered, through everything of the edge.
 
+    measure(url, token, connections, seconds)           GETs for so long: their rate and times
+    post(url, token, body, connections, count)          so many POSTs: when the first was sent
     python -m tests.bench.load URL TOKEN [CONNECTIONS [SECONDS [PROCESSES]]]      any running cloud
 
 The client is as cheap as Python allows (prepared bytes, a counting parser), since it shares the cores with the server.
@@ -7,9 +9,11 @@ Any answer but 2xx voids the run.
 """
 
 import asyncio
+import itertools
 import multiprocessing
 import sys
 import time
+from collections.abc import Callable
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -17,10 +21,10 @@ import uvloop
 
 
 class Client(asyncio.Protocol):
-    """One connection that asks again as soon as it was answered."""
+    """One connection that asks again as soon as it was answered, while there is `more` to ask."""
 
-    def __init__(self, request: bytes, until: float) -> None:
-        self.request, self.until = request, until
+    def __init__(self, request: bytes, more: Callable[[], bool]) -> None:
+        self.request, self.more = request, more
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.times: list[float] = []
         self.buffer = b""
@@ -54,7 +58,7 @@ class Client(asyncio.Protocol):
         self.buffer = b""
         now = time.perf_counter()
         self.times.append(now - self.sent)
-        if now < self.until:
+        if self.more():
             self._ask()
         else:
             self.done.set_result(None)
@@ -65,23 +69,38 @@ class Client(asyncio.Protocol):
             self.done.set_exception(error or ConnectionError("the server closed the connection"))
 
 
-def request_of(url: str, token: str) -> tuple[str, int, bytes]:
+def request_of(url: str, token: str, body: bytes | None = None) -> tuple[str, int, bytes]:
+    """Host, port and the bytes of a GET, or of a POST when there is a body."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
     path = parts.path + (f"?{parts.query}" if parts.query else "")
-    head = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nX-Auth-Token: {token}\r\nAccept: application/json\r\n\r\n"
-    return host, port, head.encode()
+    head = f"{path} HTTP/1.1\r\nHost: {host}:{port}\r\nX-Auth-Token: {token}\r\nAccept: application/json\r\n"
+    if body is None:
+        return host, port, f"GET {head}\r\n".encode()
+    more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return host, port, f"POST {head}{more}".encode() + body
+
+
+async def _ask(target: tuple[str, int, bytes], connections: int, more: Callable[[], bool]) -> list[float]:
+    host, port, request = target
+    loop = asyncio.get_running_loop()
+    clients = [(await loop.create_connection(lambda: Client(request, more), host, port))[1] for _ in range(connections)]
+    await asyncio.gather(*(client.done for client in clients))
+    return [one for client in clients for one in client.times]
 
 
 async def _load(url: str, token: str, connections: int, seconds: float) -> list[float]:
-    host, port, request = request_of(url, token)
     until = time.perf_counter() + seconds
-    loop = asyncio.get_running_loop()
-    clients = [
-        (await loop.create_connection(lambda: Client(request, until), host, port))[1] for _ in range(connections)
-    ]
-    await asyncio.gather(*(client.done for client in clients))
-    return [one for client in clients for one in client.times]
+    return await _ask(request_of(url, token), connections, lambda: time.perf_counter() < until)
+
+
+def post(url: str, token: str, body: bytes, connections: int, count: int) -> float:
+    """Send so many requests (at least one a connection); the time (seconds since the epoch) before the first."""
+    asked = itertools.count(connections)
+    begin = time.time()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_ask(request_of(url, token, body), connections, lambda: next(asked) < count))
+    return begin
 
 
 def _process(arguments: tuple[str, str, int, float]) -> list[float]:
