@@ -109,6 +109,11 @@ def connect(
         raise InvalidField("connector.host", host, "the name of the host that connects is needed")
     if attachment.stage == "connected" and attachment.connector == connector:
         return attachment, None
+    if attachment.stage == "connected" and attachment.host != host:
+        raise Conflict(
+            f"Volume attachment {attachment_id} is connected to host {attachment.host}; delete it, and make one for"
+            f" {host}."
+        )
     guard(tx, "attachment", attachment_id, "connect")
     volume = _placed(tx, attachment.volume_id)
     arguments = ConnectAttachment(

@@ -34,6 +34,18 @@ _FOUND = {
 }
 
 
+_HOLD = {
+    resource: update(table).where(table.c.id == bindparam("key")).values(updated_at=bindparam("now"))
+    for resource, (table, _) in _TABLES.items()
+}
+
+
+def lock(tx: Transaction, resource: Resource, resource_id: str) -> None:
+    """Lock the row, whatever its status, before reading what the same transaction will write back: on PostgreSQL two
+    requests at once would else lose the change of one."""
+    tx.execute(_HOLD[resource], {"key": resource_id, "now": tx.now})
+
+
 def guard(tx: Transaction, resource: Resource, resource_id: str, action: str) -> None:
     """Lock the row if its status allows the action. Raises WrongState (409; `as_bad_request` for the older calls)
     with what is and what is needed, or NotFound."""

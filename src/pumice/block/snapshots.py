@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from pumice.block import queries, quotas
-from pumice.block.guards import guard
+from pumice.block.guards import guard, lock
 from pumice.block.model import Snapshot, Volume
 from pumice.block.notifications import notify_snapshot
 from pumice.block.operations.create_snapshot import CREATE_SNAPSHOT, CreateSnapshot
@@ -33,6 +33,8 @@ def create(
     """Take a snapshot. in_use_allowed: `force`, or version 3.66, which needs none.
 
     Raises BadRequest, QuotaExceeded, NotFound."""
+    get_volume(tx, caller, volume_id)
+    lock(tx, "volume", volume_id)
     found = get_volume(tx, caller, volume_id)
     volume = found.volume
     if volume.status == "in-use" and not in_use_allowed:
@@ -107,7 +109,9 @@ def set_metadata(
     tx: Transaction, caller: Caller, snapshot_id: str, metadata: dict[str, str], *, replace: bool
 ) -> dict[str, str]:
     """Merge into the snapshot's metadata, or replace all of it; what it is then. Raises NotFound."""
-    snapshot = get(tx, caller, snapshot_id)
+    get(tx, caller, snapshot_id)
+    lock(tx, "snapshot", snapshot_id)
+    snapshot = known(tx, snapshot_id)
     merged = dict(metadata) if replace else {**snapshot.metadata, **metadata}
     tx.execute(update(snapshots).where(snapshots.c.id == snapshot_id).values(metadata=merged, updated_at=tx.now))
     return merged
@@ -115,7 +119,9 @@ def set_metadata(
 
 def delete_metadata(tx: Transaction, caller: Caller, snapshot_id: str, key: str) -> None:
     """Remove one key. Raises NotFound for the snapshot or the key."""
-    snapshot = get(tx, caller, snapshot_id)
+    get(tx, caller, snapshot_id)
+    lock(tx, "snapshot", snapshot_id)
+    snapshot = known(tx, snapshot_id)
     if key not in snapshot.metadata:
         raise NotFound.of("Metadata item", key)
     rest = {name: value for name, value in snapshot.metadata.items() if name != key}

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import ColumnElement, func, select, update
 
 from pumice.block import messages, queries, quotas, scheduling, volume_types
-from pumice.block.guards import guard
+from pumice.block.guards import guard, lock
 from pumice.block.model import GIB, VolumeType, VolumeWithAttachments
 from pumice.block.notifications import notify_volume
 from pumice.block.operations.create_volume import CREATE_VOLUME, CreateVolume
@@ -170,7 +170,9 @@ def set_metadata(
     tx: Transaction, caller: Caller, volume_id: str, metadata: dict[str, str], *, replace: bool
 ) -> dict[str, str]:
     """Merge into the volume's metadata, or replace all of it; what it is then. Raises NotFound."""
-    volume = get(tx, caller, volume_id).volume
+    get(tx, caller, volume_id)
+    lock(tx, "volume", volume_id)
+    volume = shown(tx, volume_id).volume
     merged = dict(metadata) if replace else {**volume.metadata, **metadata}
     tx.execute(update(volumes).where(volumes.c.id == volume_id).values(metadata=merged, updated_at=tx.now))
     return merged
@@ -178,7 +180,9 @@ def set_metadata(
 
 def delete_metadata(tx: Transaction, caller: Caller, volume_id: str, key: str) -> None:
     """Remove one key. Raises NotFound for the volume or the key."""
-    volume = get(tx, caller, volume_id).volume
+    get(tx, caller, volume_id)
+    lock(tx, "volume", volume_id)
+    volume = shown(tx, volume_id).volume
     if key not in volume.metadata:
         raise NotFound.of("Metadata item", key)
     rest = {name: value for name, value in volume.metadata.items() if name != key}
@@ -195,7 +199,10 @@ def delete(tx: Transaction, caller: Caller, volume_id: str, *, cascade: bool = F
     """Delete a volume; with cascade its snapshots too. Deleting one that is being deleted is success.
 
     Raises BadRequest (attached, or has snapshots), NotFound."""
-    volume = get(tx, caller, volume_id).volume
+    get(tx, caller, volume_id)
+    lock(tx, "volume", volume_id)
+    found = shown(tx, volume_id)
+    volume = found.volume
     if volume.status == "deleting":
         return
     statement = select(snapshots.c.id).where(snapshots.c.volume_id == volume_id, snapshots.c.deleted_at.is_(None))
@@ -205,6 +212,9 @@ def delete(tx: Transaction, caller: Caller, volume_id: str, *, cascade: bool = F
             f"Volume {volume_id} has {len(snapshot_ids)} snapshots; delete them first, or delete with cascade=true."
         )
     _guard(tx, volume_id, "delete")
+    if found.attachments:
+        where = found.attachments[0].server_id or found.attachments[0].host or "a host"
+        raise BadRequest(f"Volume {volume_id} is {volume.status}, attached to {where}; detach it first.")
     for snapshot_id in snapshot_ids:
         _guard_snapshot(tx, snapshot_id)
     notify_volume(tx, volume_id, "delete.start", caller)
@@ -217,7 +227,9 @@ def extend(tx: Transaction, caller: Caller, volume_id: str, new_size: int, *, in
     """Grow a volume to new_size GiB; in use only where the version allows (3.42).
 
     Raises InvalidField, BadRequest, QuotaExceeded, NotFound."""
-    found = get(tx, caller, volume_id)
+    get(tx, caller, volume_id)
+    lock(tx, "volume", volume_id)
+    found = shown(tx, volume_id)
     volume = found.volume
     if new_size <= volume.size:
         raise InvalidField("new_size", new_size, f"the new size must be greater than the present {volume.size} GiB")

@@ -36,6 +36,14 @@ T = TypeVar("T")
 
 _DEADLOCK = "40P01"
 _SERIALIZATION = "40001"
+_TAKEN = (
+    "23503",
+    "23505",
+    "SQLITE_CONSTRAINT_UNIQUE",
+    "SQLITE_CONSTRAINT_PRIMARYKEY",
+    "SQLITE_CONSTRAINT_FOREIGNKEY",
+)
+"""PostgreSQL's states and SQLite's names for a broken unique index or reference; a broken CHECK is a fault of ours."""
 _OUR_MISTAKES = ("SQLITE_ERROR", "SQLITE_READONLY")
 """SQLite's names for wrong SQL and for writing through the reader: nothing that passes by itself."""
 
@@ -91,7 +99,7 @@ class Database:
             self._lock = _WriteLock(path.with_name(path.name + ".lock"))
             self._writer = _sqlite_engine(self.url, read_only=False)
             self._reader = _sqlite_engine(self.url, read_only=True)
-            self._reader_lock = threading.RLock()
+            self._reader_lock = _OneAtATime("database.read()")
             self.bus = DatagramBus(path.with_name(path.name + ".wake"))
             self.write_threads = ThreadPoolExecutor(1, "db-write")
             self.read_threads = ThreadPoolExecutor(1, "db-read")
@@ -203,24 +211,42 @@ class Database:
         raise AssertionError("unreachable")
 
 
+class _OneAtATime:
+    """A lock that says so when a thread that holds it wants it again, instead of waiting for itself for ever."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._lock = what, threading.Lock()
+        self._holder: int | None = None
+
+    def __enter__(self) -> None:
+        if self._holder == threading.get_ident():
+            raise RuntimeError(f"{self._what} within {self._what} in one thread: pass the transaction on instead")
+        self._lock.acquire()
+        self._holder = threading.get_ident()
+
+    def __exit__(self, *error: object) -> None:
+        self._holder = None
+        self._lock.release()
+
+
 class _WriteLock:
     """Across threads and processes: one write transaction at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._thread = threading.Lock()
+        self._thread = _OneAtATime("database.write()")
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def __enter__(self) -> None:
-        self._thread.acquire()
+        self._thread.__enter__()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
         except BaseException:
-            self._thread.release()
+            self._thread.__exit__()
             raise
 
     def __exit__(self, *error: object) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._thread.release()
+        self._thread.__exit__()
 
     def close(self) -> None:
         os.close(self._file)
@@ -258,6 +284,11 @@ def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def is_taken(error: DBAPIError) -> bool:
+    """What was written is there already, or what it refers to is gone: another transaction was faster."""
+    return _sqlstate(error) in _TAKEN or getattr(error.orig, "sqlite_errorname", None) in _TAKEN
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

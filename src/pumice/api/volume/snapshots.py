@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from pumice.api.edge.route import Call, Route
 from pumice.api.edge.versions import Since
 from pumice.api.edge.views import Field, View
-from pumice.api.volume.fields import Metadata, Name, blank_to_none
+from pumice.api.volume.fields import Metadata, Name, blank_to_none, list_params
 from pumice.api.volume.volume_metadata import MetaBody, MetadataBody, item_of, only_item
 from pumice.block import listings, snapshots
 from pumice.clock import isoformat
@@ -36,7 +36,8 @@ DETAIL = SUMMARY.extended(
 
 
 class SnapshotCreate(Struct, forbid_unknown_fields=True):
-    volume_id: str
+    volume_id: str | None
+    """null is taken for a volume that is not there, as the API does."""
     name: Name | None = None
     display_name: Name | None = None
     description: Name | None = None
@@ -66,7 +67,7 @@ def create(tx: Transaction, call: Call) -> Any:
     made = snapshots.create(
         tx,
         call.caller,
-        asked.volume_id,
+        asked.volume_id or "None",
         name=blank_to_none(asked.name if asked.name is not None else asked.display_name),
         description=asked.description if asked.description is not None else asked.display_description,
         metadata=asked.metadata or {},
@@ -76,11 +77,11 @@ def create(tx: Transaction, call: Call) -> Any:
 
 
 def listed(tx: Transaction, call: Call) -> Any:
-    return SUMMARY.page(listings.page_of_snapshots(tx, call.caller, call.params), call)
+    return SUMMARY.page(listings.page_of_snapshots(tx, call.caller, list_params(call)), call)
 
 
 def detail(tx: Transaction, call: Call) -> Any:
-    return DETAIL.page(listings.page_of_snapshots(tx, call.caller, call.params), call)
+    return DETAIL.page(listings.page_of_snapshots(tx, call.caller, list_params(call)), call)
 
 
 def show(tx: Transaction, call: Call) -> Any:
