@@ -51,6 +51,18 @@ def user(served: ServedCloud) -> Account:
     return served.account()
 
 
+@pytest.fixture(scope="module")
+def guest(served: ServedCloud) -> Account:
+    """A member shared by tests that leave nothing behind."""
+    return served.account()
+
+
+@pytest.fixture(scope="module")
+def reader(served: ServedCloud, guest: Account) -> Account:
+    """One who may look at the guest's project."""
+    return served.account("reader", guest.project_id)
+
+
 @pytest.fixture
 def nova(served: ServedCloud, user: Account) -> Account:
     """Compute, calling for that user's project."""

@@ -38,7 +38,6 @@ def test_following_next_shows_every_volume_once(user: Account, served: ServedClo
     }
     pages = _pages(user, f"{path}?limit=2&sort=name:asc&status=available", "volumes")
     assert [[volume["id"] for volume in page] for page in pages] == [made[:2], made[2:4], made[4:]]
-    assert [len(page) for page in _pages(user, f"{path}?limit=5", "volumes")] == [5]
 
 
 def test_following_next_shows_every_snapshot_and_attachment_once(user: Account, nova: Account) -> None:
@@ -119,29 +118,27 @@ def test_a_list_is_counted_where_asked(user: Account) -> None:
         ("sort=moon:asc", "moon"),
         ("sort=id:up", "up"),
         ("sort_key=id&sort_dir=asc,desc", "sort_dir"),
-        (f"marker={MISSING}", MISSING),
-        ("marker=not-an-id", "not-an-id"),
         ("status=%00", "NUL"),
         ("name=%ff", "UTF-8"),
     ],
 )
-def test_junk_in_the_query_is_named(user: Account, path: str, query: str, named: str) -> None:
-    assert named in user.refused("GET", f"{path}?{query}", status=400, version="3.27")
+def test_junk_in_the_query_is_named(guest: Account, path: str, query: str, named: str) -> None:
+    assert named in guest.refused("GET", f"{path}?{query}", status=400, version="3.27")
 
 
-def test_filters_with_wrong_values_are_named(user: Account) -> None:
+@pytest.mark.parametrize("path", ["/volumes", "/volumes/detail", "/snapshots", "/snapshots/detail", "/attachments"])
+def test_an_unknown_marker_is_named(guest: Account, path: str) -> None:
+    for marker in (MISSING, "not-an-id"):
+        assert marker in guest.refused("GET", f"{path}?marker={marker}", status=404, version="3.27")
+
+
+def test_filters_with_wrong_values_are_named(guest: Account) -> None:
     for query, named in (
         ("bootable=perhaps", "bootable"),
         ("metadata=nonsense", "metadata"),
         ("created_at=gt:yesterday", "created_at"),
     ):
-        assert named in user.refused("GET", f"/volumes?{query}", status=400, version="3.60")
-
-
-def test_a_marker_of_another_project_is_no_marker(user: Account, served: ServedCloud) -> None:
-    user.volume()
-    other = served.account().volume()
-    assert other in user.refused("GET", f"/volumes?marker={other}", status=400)
+        assert named in guest.refused("GET", f"/volumes?{query}", status=400, version="3.60")
 
 
 def test_only_administrators_see_all_projects(user: Account, operator: Account) -> None:
