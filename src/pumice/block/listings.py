@@ -11,7 +11,7 @@ from pumice.caller import Caller
 from pumice.db.engine import Transaction
 from pumice.db.paging import Filter, Listing, Page, PageRequest, text_filter, time_filter, truth_filter
 from pumice.db.schema import attachments, snapshots, volume_types, volumes
-from pumice.errors import InvalidField
+from pumice.errors import InvalidField, NotFound
 
 
 def metadata_filter(column: ColumnElement[dict[str, str]]) -> Filter:
@@ -71,6 +71,8 @@ VOLUMES = Listing(
         "launched_at": volumes.c.launched_at,
     },
     noun="Volume",
+    full_page_links=True,
+    marker_error=NotFound,
 )
 
 SNAPSHOTS = Listing(
@@ -99,6 +101,8 @@ SNAPSHOTS = Listing(
         "project_id": snapshots.c.project_id,
     },
     noun="Snapshot",
+    full_page_links=True,
+    marker_error=NotFound,
 )
 
 ATTACHMENTS = Listing(
@@ -120,6 +124,8 @@ ATTACHMENTS = Listing(
         "created_at": attachments.c.created_at,
     },
     noun="Attachment",
+    full_page_links=True,
+    marker_error=NotFound,
 )
 
 

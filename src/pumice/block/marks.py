@@ -8,7 +8,7 @@ facts say anyway removes the mark.
 from collections.abc import Mapping
 from typing import Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from pumice.block import queries
 from pumice.block.facts import live_operations, refresh_snapshot, refresh_volume
@@ -75,6 +75,8 @@ def reset_snapshot(
     if word.lower() != derived or progress is not None:
         _set(tx, caller, "snapshot", snapshot_id, "status", word.lower(), progress)
     refresh_snapshot(tx, snapshot_id)
+    if progress is not None:
+        tx.execute(update(snapshots).where(snapshots.c.id == snapshot_id).values(progress=progress))
     notify_snapshot(tx, snapshot_id, "reset_status.end", caller)
 
 

@@ -39,6 +39,7 @@ class Volume(msgspec.Struct, frozen=True):
     bootable: bool
     multiattach: bool
     read_only: bool
+    read_only_told: bool | None
     snapshot_id: str | None
     source_volume_id: str | None
     image_id: str | None

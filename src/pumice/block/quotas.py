@@ -121,6 +121,18 @@ def check(tx: Transaction, project_id: str, added: Addition) -> None:
             raise _exceeded(tx, key, amount, used.get(key, 0), limits[key])
 
 
+def check_type(tx: Transaction, project_id: str, type_id: str, size: int) -> None:
+    """Refuse a volume that becomes of this type beyond the type's limits; all types together stay as they are.
+
+    Raises QuotaExceeded."""
+    limits = _limits(tx, project_id)
+    used = _used(tx, project_id)
+    for resource, amount in (("volumes", 1), ("gigabytes", size)):
+        key = (resource, type_id)
+        if 0 <= limits.get(key, -1) < used.get(key, 0) + amount:
+            raise _exceeded(tx, key, amount, used.get(key, 0), limits[key])
+
+
 def of_project(tx: Transaction, project_id: str) -> dict[str, Quota]:
     """Every resource by its name in the API, those of each volume type too."""
     limits, used = _limits(tx, project_id), _used(tx, project_id)

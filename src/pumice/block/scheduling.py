@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 from sqlalchemy import func, select
 
+from pumice.block import capability_specs
 from pumice.block.model import GIB, Pool, Service
 from pumice.block.queries import POOL, SERVICE
 from pumice.block.services import DOWN_AFTER
@@ -58,6 +59,8 @@ def _refusal(tx: Transaction, pool: Pool, service: Service, wish: Wish) -> str |
     """Why this pool cannot take the volume; None when it can."""
     if service.disabled:
         return f"disabled ({service.disabled_reason or 'no reason given'})"
+    if service.frozen:
+        return "frozen by an administrator"
     if tx.now - service.reported_at >= DOWN_AFTER:
         return f"not heard of for {(tx.now - service.reported_at) // SECOND} s"
     if service.problems:
@@ -66,9 +69,9 @@ def _refusal(tx: Transaction, pool: Pool, service: Service, wish: Wish) -> str |
         return f"the source is on {wish.backend}"
     if wish.availability_zone is not None and service.availability_zone != wish.availability_zone:
         return f"is in zone {service.availability_zone}, not {wish.availability_zone}"
-    wanted = wish.extra_specs.get("volume_backend_name")
-    if wanted is not None and wanted != pool.backend_name:
-        return f"its volume_backend_name is {pool.backend_name}, the type asks for {wanted}"
+    unfit = capability_specs.refusal(wish.extra_specs, pool)
+    if unfit is not None:
+        return unfit
     if wish.multiattach and not pool.capabilities.get("multiattach"):
         return "cannot attach a volume to several servers"
     ratio = float(pool.capabilities.get("max_over_subscription_ratio", 1e9))

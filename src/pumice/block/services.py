@@ -7,14 +7,15 @@ any is never scheduled to (story 5), and takes work again by itself at its next 
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 
 from pumice.block.model import Pool, Service
 from pumice.block.queries import POOL, SERVICE
 from pumice.caller import new_id
 from pumice.clock import SECOND
 from pumice.db.engine import Transaction
-from pumice.db.schema import pools, services
+from pumice.db.schema import pools, services, snapshots, volumes
+from pumice.errors import BadRequest, NotFound
 from pumice.outcomes import Problem
 
 DOWN_AFTER = 60 * SECOND
@@ -96,3 +97,55 @@ def listed(tx: Transaction, *, binary: str | None = None, host: str | None = Non
 def listed_pools(tx: Transaction) -> list[Pool]:
     """Every pool, by name."""
     return [Pool(*row) for row in tx.execute(select(*POOL).order_by(pools.c.name))]
+
+
+class HostUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a project has on a host; `project` "(total)" is all of them together. Gigabytes in GiB."""
+
+    project: str
+    volumes: int = 0
+    volume_gigabytes: int = 0
+    snapshots: int = 0
+    snapshot_gigabytes: int = 0
+
+
+def usage_of_host(tx: Transaction, host: str) -> list[HostUsage]:
+    """What is on the backends of a host ("node1", or one backend "node1@file"): all of it first, then each project."""
+    numbers: dict[str, dict[str, int]] = {"(total)": {}}
+    for noun, table in (("volume", volumes), ("snapshot", snapshots)):
+        statement = (
+            select(table.c.project_id, func.count(), func.sum(table.c.size))
+            .where(
+                table.c.deleted_at.is_(None),
+                or_(table.c.backend == host, table.c.backend.startswith(f"{host}@", autoescape=True)),
+            )
+            .group_by(table.c.project_id)
+            .order_by(table.c.project_id)
+        )
+        for project, count, size in tx.execute(statement):
+            for owner in ("(total)", project):
+                of_owner = numbers.setdefault(owner, {})
+                of_owner[f"{noun}s"] = of_owner.get(f"{noun}s", 0) + int(count)
+                of_owner[f"{noun}_gigabytes"] = of_owner.get(f"{noun}_gigabytes", 0) + int(size)
+    return [HostUsage(project=project, **found) for project, found in numbers.items()]
+
+
+def set_disabled(tx: Transaction, binary: str, host: str, *, disabled: bool, reason: str | None) -> None:
+    """Whether the scheduler may give it new work. Raises NotFound."""
+    statement = update(services).where(services.c.binary == binary, services.c.host == host)
+    if not tx.execute(statement.values(disabled=disabled, disabled_reason=reason)).rowcount:
+        raise NotFound(f"Service {binary[:64]} could not be found on host {host[:64]}.")
+
+
+def set_frozen(tx: Transaction, host: str, *, frozen: bool) -> None:
+    """Whether the backend takes no new volumes. Raises BadRequest for a host that is no backend."""
+    known_backend(tx, host)
+    statement = update(services).where(services.c.binary == VOLUME_BINARY, services.c.host == host)
+    tx.execute(statement.values(frozen=frozen))
+
+
+def known_backend(tx: Transaction, host: str) -> None:
+    """Raises BadRequest for a host that is no backend."""
+    statement = select(services.c.id).where(services.c.binary == VOLUME_BINARY, services.c.host == host)
+    if tx.execute(statement).first() is None:
+        raise BadRequest(f"Host {host[:64]} has no service {VOLUME_BINARY}; give a backend, as os-services lists them.")

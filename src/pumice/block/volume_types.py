@@ -186,8 +186,8 @@ def set_specs(tx: Transaction, caller: Caller, type_id: str, specs: Mapping[str,
     """Add or overwrite these extra specs; what was sent. Raises InvalidField, NotFound.
 
     A type's `multiattach` cannot change while volumes have it: BadRequest."""
-    found = get(tx, caller, type_id)
     checked = check_specs(specs)
+    found = _locked(tx, caller, type_id)
     if "multiattach" in checked and checked["multiattach"] != found.extra_specs.get("multiattach"):
         _refuse_used(tx, found)
     _store(tx, type_id, {"extra_specs": {**found.extra_specs, **checked}})
@@ -196,7 +196,7 @@ def set_specs(tx: Transaction, caller: Caller, type_id: str, specs: Mapping[str,
 
 def delete_spec(tx: Transaction, caller: Caller, type_id: str, key: str) -> None:
     """Forget one extra spec. Raises NotFound for the type or the key, BadRequest as `set_specs`."""
-    found = get(tx, caller, type_id)
+    found = _locked(tx, caller, type_id)
     if key not in found.extra_specs:
         raise no_spec(type_id, key)
     if key == "multiattach":
@@ -238,6 +238,13 @@ def withdraw(tx: Transaction, caller: Caller, type_id: str, project_id: str) -> 
     )
     if not tx.execute(statement).rowcount:
         raise NotFound(f"Project {project_id[:64]} has no access to volume type {type_id}.")
+
+
+def _locked(tx: Transaction, caller: Caller, type_id: str) -> VolumeType:
+    """The type, which nobody else changes before this transaction ends. Raises NotFound."""
+    get(tx, caller, type_id)
+    _store(tx, type_id, {})
+    return by_id(tx, type_id)
 
 
 def _store(tx: Transaction, type_id: str, values: dict[str, Any]) -> None:

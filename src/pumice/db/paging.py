@@ -23,7 +23,7 @@ from sqlalchemy import ColumnElement, Select, Table, and_, false, func, or_, sel
 
 from pumice import clock
 from pumice.db.engine import Transaction
-from pumice.errors import BadRequest, InvalidField
+from pumice.errors import BadRequest, InvalidField, PumiceError
 
 T = TypeVar("T")
 
@@ -69,6 +69,8 @@ class Listing:
         noun: str = "Item",
         max_limit: int = MAX_LIMIT,
         key: ColumnElement[Any] | None = None,
+        full_page_links: bool = False,
+        marker_error: type[PumiceError] = BadRequest,
     ) -> None:
         self.table = table
         self.filters = dict(filters)
@@ -77,6 +79,9 @@ class Listing:
         self.noun = noun
         self.max_limit = max_limit
         self.key: ColumnElement[Any] = table.c.id if key is None else key
+        self.full_page_links = full_page_links
+        """Every full page has a next one, though it may be empty: what clients of the Block Storage API know."""
+        self.marker_error = marker_error
 
     def parse(self, params: Mapping[str, str], *, ignore: Sequence[str] = ()) -> PageRequest:
         """The request of a query's parameters. Filters named in `ignore` are left out. Raises InvalidField."""
@@ -93,7 +98,8 @@ class Listing:
     def page(
         self, tx: Transaction, statement: Select[Any], request: PageRequest, record: Callable[[Any], T]
     ) -> Page[T]:
-        """One page of the statement's rows as records with an `id`. Raises BadRequest for an unknown marker."""
+        """One page of the statement's rows as records with an `id`. An unknown marker raises BadRequest, or
+        what the listing says."""
         statement = self._filtered(statement, request)
         order = self._order(request)
         total = None
@@ -106,7 +112,7 @@ class Listing:
         if request.offset:
             statement = statement.offset(request.offset)
         rows = tx.execute(statement.limit(request.limit + 1).add_columns(self.key.label("page_key"))).all()
-        more = len(rows) > request.limit
+        more = len(rows) > request.limit or (self.full_page_links and len(rows) == request.limit)
         rows = rows[: request.limit]
         items = [record(row[:-1]) for row in rows]
         return Page(items, str(rows[-1][-1]) if more else None, total)
@@ -125,7 +131,7 @@ class Listing:
     ) -> ColumnElement[bool]:
         values = tx.execute(select(*(column for column, _ in order)).where(self.key == marker)).first()
         if values is None:
-            raise BadRequest(f"marker {marker[:64]!r} is not the id of a {self.noun.lower()} in the list.")
+            raise self.marker_error(f"marker {marker[:64]!r} is not the id of a {self.noun.lower()} in the list.")
         directions = {direction for _, direction in order}
         if len(directions) == 1 and not any(_nullable(column) for column, _ in order):
             left, right = tuple_(*(column for column, _ in order)), tuple_(*values)

@@ -40,6 +40,9 @@ RULES: dict[str, str] = {
     "volume:attachment_*": "@member or role:service",
     "volume:attachment_create": "@maker or (project and role:service)",
     "volume:force_delete": "@admin",
+    "volume:freeze_host": "@admin",
+    "volume:thaw_host": "@admin",
+    "volume:failover_host": "@admin",
     "message:*": "@member",
     "message:get*": "@reader",
     "limits_extension:*": "@reader",
@@ -82,8 +85,6 @@ RULES: dict[str, str] = {
     "image:create": "@maker",
     "image:get*": "@reader",
     "image:download*": "@reader",
-    "image:deactivate": "@admin",
-    "image:reactivate": "@admin",
     # Metering.
     "metering:*": "@reader",
     "telemetry:*": "@reader",

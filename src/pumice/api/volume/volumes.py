@@ -7,8 +7,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from pumice.api.edge.route import Call, Route
 from pumice.api.edge.versions import Since
 from pumice.api.edge.views import Field, View
-from pumice.api.volume.fields import Metadata, Name, blank_to_none
+from pumice.api.volume.fields import Metadata, Name, blank_to_none, list_params
 from pumice.block import listings, volumes
+from pumice.block.force_delete import force_delete_volume
 from pumice.block.model import Attachment, VolumeWithAttachments
 from pumice.clock import isoformat
 from pumice.db.engine import Transaction
@@ -38,7 +39,10 @@ def _attachment(attachment: Attachment, admin: bool) -> dict[str, Any]:
 
 
 def _metadata(found: VolumeWithAttachments) -> dict[str, str]:
-    return {**found.volume.metadata, "readonly": "True"} if found.volume.read_only else found.volume.metadata
+    volume = found.volume
+    if volume.read_only or volume.read_only_told:
+        return {**volume.metadata, "readonly": str(volume.read_only)}
+    return volume.metadata
 
 
 SUMMARY = View(
@@ -161,11 +165,11 @@ def create(tx: Transaction, call: Call) -> Any:
 
 
 def listed(tx: Transaction, call: Call) -> Any:
-    return SUMMARY.page(listings.page_of_volumes(tx, call.caller, call.params), call)
+    return SUMMARY.page(listings.page_of_volumes(tx, call.caller, list_params(call)), call)
 
 
 def detail(tx: Transaction, call: Call) -> Any:
-    page = listings.page_of_volumes(tx, call.caller, call.params)
+    page = listings.page_of_volumes(tx, call.caller, list_params(call))
     answer = DETAIL.page(page, call)
     for shown, found in zip(answer["volumes"], page.items, strict=True):
         if found.volume.image_metadata:
@@ -199,8 +203,16 @@ def change(tx: Transaction, call: Call) -> Any:
 
 
 def delete(tx: Transaction, call: Call) -> None:
-    cascade = call.params.get("cascade", "").lower() in ("1", "true", "yes", "on")
-    volumes.delete(tx, call.caller, call.path["volume_id"], cascade=cascade)
+    cascade = _asked(call, "cascade")
+    if call.version >= (3, 23) and _asked(call, "force"):
+        call.services.identity.policy.enforce("volume:force_delete", call.caller, call.path)
+        force_delete_volume(tx, call.caller, call.path["volume_id"], cascade=cascade)
+    else:
+        volumes.delete(tx, call.caller, call.path["volume_id"], cascade=cascade)
+
+
+def _asked(call: Call, name: str) -> bool:
+    return call.params.get(name, "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
 
 
 def summary(tx: Transaction, call: Call) -> Any:

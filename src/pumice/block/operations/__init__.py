@@ -9,12 +9,14 @@ from pumice.block.operations.delete_snapshot import DELETE_SNAPSHOT
 from pumice.block.operations.delete_volume import DELETE_VOLUME
 from pumice.block.operations.disconnect_attachment import DISCONNECT_ATTACHMENT
 from pumice.block.operations.extend_volume import EXTEND_VOLUME
+from pumice.block.operations.upload_volume import UPLOAD_VOLUME
 from pumice.operations.model import Operation
 
 OPERATIONS: tuple[Operation[Any], ...] = (
     CREATE_VOLUME,
     DELETE_VOLUME,
     EXTEND_VOLUME,
+    UPLOAD_VOLUME,
     CREATE_SNAPSHOT,
     DELETE_SNAPSHOT,
     CONNECT_ATTACHMENT,

@@ -53,6 +53,7 @@ volumes = Table(
     Column("bootable", Boolean, nullable=False),
     Column("multiattach", Boolean, nullable=False),
     Column("read_only", Boolean, nullable=False),
+    Column("read_only_told", Boolean, comment="somebody set the flag, so it is shown in the metadata"),
     Column("snapshot_id", Uuid),
     Column("source_volume_id", Uuid),
     Column("image_id", Uuid),

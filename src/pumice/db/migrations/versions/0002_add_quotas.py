@@ -1,4 +1,4 @@
-"""Add quotas."""
+"""Add quotas, and whether the read-only flag of a volume was ever set."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -48,4 +48,13 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("deleted_at IS NULL"),
         postgresql_where=sa.text("deleted_at IS NULL"),
+    )
+    op.add_column(
+        "volumes",
+        sa.Column(
+            "read_only_told",
+            sa.Boolean(),
+            nullable=True,
+            comment="somebody set the flag, so it is shown in the metadata",
+        ),
     )

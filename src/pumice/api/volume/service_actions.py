@@ -1,0 +1,96 @@
+"""Changing services: PUT /os-services/enable, disable, ... (Block Storage API v3, "Services", administrators)."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from pumice.api.edge.route import Call, Route
+from pumice.block import services
+from pumice.db.engine import Transaction
+from pumice.errors import BadRequest, InvalidField
+
+HostName = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class Which(Struct, forbid_unknown_fields=True):
+    """A service by binary (or, as older clients say, service) and host."""
+
+    host: HostName
+    binary: Annotated[str, Meta(max_length=255)] | None = None
+    service: Annotated[str, Meta(max_length=255)] | None = None
+    disabled_reason: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+
+
+class Reasoned(Struct, forbid_unknown_fields=True):
+    host: HostName
+    disabled_reason: Annotated[str, Meta(min_length=1, max_length=255)]
+    binary: Annotated[str, Meta(max_length=255)] | None = None
+    service: Annotated[str, Meta(max_length=255)] | None = None
+
+
+class Host(Struct, forbid_unknown_fields=True):
+    host: HostName
+
+
+class Failover(Struct, forbid_unknown_fields=True):
+    host: HostName
+    backend_id: str | None = None
+    cluster: str | None = None
+
+
+def enable(tx: Transaction, call: Call) -> Any:
+    return _switch(tx, call, disabled=False, reason=None)
+
+
+def disable(tx: Transaction, call: Call) -> Any:
+    answer = _switch(tx, call, disabled=True, reason=None)
+    del answer["disabled_reason"]
+    return answer
+
+
+def disable_with_reason(tx: Transaction, call: Call) -> Any:
+    reason = call.body.disabled_reason.strip()
+    if not reason:
+        raise InvalidField("disabled_reason", call.body.disabled_reason, "a reason that is not blank")
+    return _switch(tx, call, disabled=True, reason=reason)
+
+
+def _switch(tx: Transaction, call: Call, *, disabled: bool, reason: str | None) -> dict[str, Any]:
+    binary = call.body.binary or call.body.service
+    if not binary:
+        raise BadRequest("Invalid input: the field 'binary' is missing.")
+    services.set_disabled(tx, binary, call.body.host, disabled=disabled, reason=reason)
+    return {
+        "host": call.body.host,
+        "service": binary,
+        "binary": binary,
+        "disabled": disabled,
+        "status": "disabled" if disabled else "enabled",
+        "disabled_reason": reason,
+    }
+
+
+def freeze(tx: Transaction, call: Call) -> None:
+    services.set_frozen(tx, call.body.host, frozen=True)
+
+
+def thaw(tx: Transaction, call: Call) -> None:
+    services.set_frozen(tx, call.body.host, frozen=False)
+
+
+def failover(tx: Transaction, call: Call) -> None:
+    """No backend here replicates, so there is nothing to fail over to."""
+    services.known_backend(tx, call.body.host)
+    raise BadRequest(f"Backend {call.body.host} does not replicate; it cannot fail over.")
+
+
+_ACTION = "volume_extension:services:update"
+
+ROUTES = (
+    Route("PUT", "/os-services/enable", enable, action=_ACTION, body=Which, write=True),
+    Route("PUT", "/os-services/disable", disable, action=_ACTION, body=Which, write=True),
+    Route("PUT", "/os-services/disable-log-reason", disable_with_reason, action=_ACTION, body=Reasoned, write=True),
+    Route("PUT", "/os-services/freeze", freeze, action="volume:freeze_host", body=Host, write=True),
+    Route("PUT", "/os-services/thaw", thaw, action="volume:thaw_host", body=Host, write=True),
+    Route("PUT", "/os-services/failover_host", failover, action="volume:failover_host", body=Failover, status=202),
+)

@@ -1,0 +1,66 @@
+"""os-initialize_connection and os-terminate_connection: the older way for an outside caller to have a volume exported.
+
+    os-reserve --> initialize_connection(connector) --> os-attach ... --> terminate_connection(connector) --> os-detach
+
+Beneath it is an attachment of the connector's host, as the attachments API makes it: there is one way to export.
+"""
+
+from typing import Any
+
+from pumice.block import attachments, holds, queries
+from pumice.block.model import Attachment
+from pumice.block.volumes import get as get_volume
+from pumice.caller import Caller
+from pumice.db.engine import Transaction
+from pumice.errors import BadRequest, Conflict, InvalidField, WrongState
+from pumice.operations.model import OperationRow
+
+
+def initialize(
+    tx: Transaction, caller: Caller, volume_id: str, connector: dict[str, Any]
+) -> tuple[Attachment, OperationRow | None]:
+    """Export the volume to the connector's host: the attachment, and the operation to wait for (None: it is exported).
+
+    Raises InvalidField (no host), BadRequest (the volume is not free), NotFound, Busy."""
+    host = _host(connector)
+    get_volume(tx, caller, volume_id)
+    found = _of_host(tx, volume_id, host)
+    if found is None:
+        holds.release(tx, volume_id, "reserved")
+        try:
+            found = attachments.reserve(tx, caller, volume_id, server_id=None, origin="external")
+        except WrongState as error:
+            raise error.as_bad_request() from error
+    return attachments.connect(tx, caller, found.id, connector)
+
+
+def terminate(tx: Transaction, caller: Caller, volume_id: str, connector: dict[str, Any]) -> OperationRow | None:
+    """Take the host's export away: the operation to wait for; None when there is none.
+
+    Raises InvalidField, Conflict (compute holds it, and the caller is not a service), NotFound, Busy."""
+    host = _host(connector)
+    get_volume(tx, caller, volume_id)
+    found = [one for one in queries.attachments_of(tx, [volume_id]) if one.host == host]
+    for attachment in found:
+        if attachment.origin != "external" and not caller.has_service_token:
+            raise Conflict(
+                f"Volume {volume_id} is held by server {attachment.server_id}; detach it from the server instead."
+            )
+    if len(found) > 1:
+        raise BadRequest(f"Volume {volume_id} has {len(found)} attachments on {host}; delete one by its id.")
+    return attachments.disconnect(tx, caller, found[0].id) if found else None
+
+
+def _of_host(tx: Transaction, volume_id: str, host: str) -> Attachment | None:
+    """What an earlier call for the same host made."""
+    for attachment in queries.attachments_of(tx, [volume_id]):
+        if attachment.origin == "external" and attachment.server_id is None and attachment.host in (host, None):
+            return attachment
+    return None
+
+
+def _host(connector: dict[str, Any]) -> str:
+    host = connector.get("host")
+    if not isinstance(host, str) or not host:
+        raise InvalidField("connector.host", host, "the name of the host that connects is needed")
+    return host
