@@ -24,12 +24,12 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 from sqlalchemy import CursorResult, Engine, Executable, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from pumice.clock import Clock
 from pumice.db.wakeup import DatagramBus, PostgresBus, WakeupBus
-from pumice.errors import Unavailable
+from pumice.errors import Conflict, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -286,9 +286,16 @@ def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
     return engine
 
 
-def is_taken(error: DBAPIError) -> bool:
-    """What was written is there already, or what it refers to is gone: another transaction was faster."""
-    return _sqlstate(error) in _TAKEN or getattr(error.orig, "sqlite_errorname", None) in _TAKEN
+@contextmanager
+def races_told() -> Iterator[None]:
+    """What was written is there already, or what it refers to is gone: another transaction was faster. Raises Conflict
+    in place of the database's own error."""
+    try:
+        yield
+    except IntegrityError as error:
+        if _sqlstate(error) in _TAKEN or getattr(error.orig, "sqlite_errorname", None) in _TAKEN:
+            raise Conflict("Another request has just changed the same thing; look at it, and try again.") from error
+        raise
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

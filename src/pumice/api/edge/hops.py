@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy.exc import IntegrityError
 
 from pumice.api.edge.route import Answer, Await, Call
 from pumice.api.edge.services import Services
 from pumice.clock import HOUR
 from pumice.db import idempotency
-from pumice.db.engine import Database, Transaction, is_taken
+from pumice.db.engine import Database, Transaction, races_told
 from pumice.errors import BadRequest, Conflict, PumiceError
 from pumice.operations.model import OperationRow
 
@@ -149,15 +148,11 @@ def perform(tx: Transaction, services: Services, pending: Pending) -> Outcome | 
     admit(tx, services, pending)
     call = pending.call
     assert call.route.handler is not None
-    try:
+    with races_told():
         if pending.key_text is not None:
             pending.key = _idempotency_key(call, pending.key_text)
             return _once(tx, services, pending)
         result = call.route.handler(tx, call)
-    except IntegrityError as error:
-        if not is_taken(error):
-            raise
-        raise Conflict("Another request has just changed the same thing; look at it, and try again.") from error
     return result if isinstance(result, Await) else outcome(call, result)
 
 
