@@ -87,7 +87,8 @@ class BlockCloud:
     def report(self, problems: list[Any] | None = None) -> None:
         """What the agent would say of its backend now."""
         stats = self.storage.stats()
-        capabilities = {name: getattr(self.storage.capabilities, name) for name in ("multiattach", "atomic_snapshot")}
+        names = ("multiattach", "atomic_snapshot", "thin")
+        capabilities = {name: getattr(self.storage.capabilities, name) for name in names}
         report = PoolReport(
             name=f"{BACKEND}#pool",
             backend=BACKEND,

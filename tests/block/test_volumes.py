@@ -60,6 +60,13 @@ def test_no_pool_fits_and_the_message_says_why_for_each(cloud: BlockCloud) -> No
     assert message.resource_id == found.volume.id
 
 
+def test_a_burst_on_a_thin_pool_is_not_counted_whole_before_it_takes_space(cloud: BlockCloud) -> None:
+    burst = [cloud.write(volumes.create, cloud.member, Wanted(size=40)).volume for _ in range(3)]  # of 100 GiB
+    assert [one.status for one in burst] == ["creating"] * 3
+    cloud.drain()
+    assert {cloud.status(one.id) for one in burst} == {"available"}
+
+
 def test_a_backend_with_a_problem_takes_nothing_and_says_what_helps(cloud: BlockCloud) -> None:
     cloud.report([Problem("program-missing", "program tgtadm not found", "install tgt")])
     refused = cloud.write(volumes.create, cloud.member, Wanted(size=1)).volume
