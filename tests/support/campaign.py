@@ -41,3 +41,8 @@ def _commit() -> str:
     command = ["git", "-c", f"safe.directory={root}", "rev-parse", "--short=12", "HEAD"]
     found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     return found.stdout.strip() or "none"
+
+
+def commit_number() -> int:
+    """A seed that is another one for each commit."""
+    return zlib.crc32(_commit().encode())
