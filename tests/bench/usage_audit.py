@@ -1,6 +1,6 @@
 """Measure `pumice usage-audit` over many volumes: time, peak memory, and the first pages of what can be read back.
 
-    python benchmarks/usage_audit.py [--volumes 1000000] [--state DIR] [--keep]
+    python -m tests.bench.usage_audit [--volumes 1000000] [--state DIR] [--keep]
 
 Makes a SQLite database of that many volumes (1 in 10 deleted, 1 in 20 attached, metadata in each) and a tenth as many
 snapshots, runs the audit as a process of its own, once and again, and prints a line for each run.
@@ -55,7 +55,7 @@ def measure(state: Path) -> str:
 
     Memory is the process's own (anonymous pages); the database file's pages in the page cache are counted apart."""
     start = time.monotonic()
-    command = [Path(sys.executable).parent / "pumice", "usage-audit", "--json", "--state", state]
+    command = [str(Path(sys.executable).parent / "pumice"), "usage-audit", "--json", "--state", str(state)]
     output = state / "summary.json"
     with output.open("wb") as target:
         child = subprocess.Popen([*command, "--start_time", BEGIN, "--end_time", END], stdout=target)
