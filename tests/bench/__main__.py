@@ -25,13 +25,15 @@ def main() -> int:
     if machine.load() > CALM:
         print(f"Note: the machine is busy (load {machine.load():.2f}).", flush=True)
     ledger = Ledger()
-    with temporary_cloud(directory) as cloud:
-        bench = Bench(cloud, ledger)
-        try:
-            measure(bench, options.rounds, options.only, directory)
-        finally:
-            bench.close()
-    print(ledger.table())
+    try:
+        with temporary_cloud(directory) as cloud:
+            bench = Bench(cloud, ledger)
+            try:
+                measure(bench, options.rounds, options.only, directory)
+            finally:
+                bench.close()
+    finally:
+        print(ledger.table(), flush=True)  # also what there is when a case fails
     for name in ledger.missed:
         print(f"Missed: {name}")
     return 1 if ledger.missed else 0
