@@ -39,6 +39,8 @@ POINTS = (
     "hypervisor.*:done",
 )
 """Where a process kills itself, as globs over the names of fault points."""
+MAY_FAIL = ("file.", "durable.", "local.")
+"""Where the disk may also answer with an error instead."""
 
 
 class ChaosCloud(Cloud):
@@ -50,17 +52,20 @@ class ChaosCloud(Cloud):
         super().__init__(directory, SETTINGS)
 
     def arm(self, faults: int) -> None:
-        """At the next start, so many points kill the process that passes them, once each."""
+        """At the next start, so many points kill the process that passes them, or fail, once each."""
         planned = []
         for _ in range(faults):
             self._armed += 1
             marker = self.directory / f"fault-{self._armed}"
+            point = self.chance.choice(POINTS)
+            action = "fail" if point.startswith(MAY_FAIL) and self.chance.random() < 0.4 else "kill"
+            error = self.chance.choice(("EIO", "ENOSPC"))
             nth = self.chance.randint(1, 6)
-            planned.append({"point": self.chance.choice(POINTS), "action": "kill", "nth": nth, "once": str(marker)})
+            planned.append({"point": point, "action": action, "error": error, "nth": nth, "once": str(marker)})
         self.settings = {**SETTINGS, **({"PUMICE_FAULTS": json.dumps(planned)} if planned else {})}
 
     def fired(self) -> int:
-        """How many of the armed faults have killed a process."""
+        """How many of the armed faults have struck."""
         return len(list(self.directory.glob("fault-*")))
 
     def kill_all(self) -> None:

@@ -17,7 +17,6 @@ from tests.chaos.cloud import ChaosCloud
 VOLUMES, SNAPSHOTS, SERVERS = 14, 8, 5
 """How many of each the clients keep at most: few, so that they get into each other's way."""
 FINE = frozenset({200, 201, 202, 204, 400, 404, 409, 413, 503, 504})
-ATTACHABLE = ("ACTIVE", "SHUTOFF")
 
 
 class Load:
@@ -65,7 +64,7 @@ class Load:
 
 
 ACTIONS = (
-    *("create_volume",) * 3,
+    *("create_volume",) * 6,
     "clone_volume",
     "volume_from_snapshot",
     *("delete_volume",) * 3,
@@ -75,8 +74,8 @@ ACTIONS = (
     *("create_server",) * 2,
     "delete_server",
     "power_server",
-    *("attach",) * 5,
-    *("detach",) * 4,
+    *("attach",) * 10,
+    *("detach",) * 5,
     "attach_outside",
 )
 
@@ -125,7 +124,9 @@ class _Client:
             self._ask("create server", "POST", "/compute/v2.1/servers", {"server": server})
 
     def delete_server(self) -> None:
-        if server := self._one("/compute/v2.1/servers", "servers"):
+        found = self._list("/compute/v2.1/servers", "servers")
+        if found and (len(found) == SERVERS or self._chance.random() < 0.2):
+            server = self._chance.choice(found)
             self._ask("delete server", "DELETE", f"/compute/v2.1/servers/{server['id']}")
 
     def power_server(self) -> None:
@@ -134,7 +135,10 @@ class _Client:
             self._ask("power server", "POST", f"/compute/v2.1/servers/{server['id']}/action", {action: None})
 
     def attach(self) -> None:
-        server, volume = self._one("/compute/v2.1/servers", "servers"), self._one("/volume/v3/volumes", "volumes")
+        """Mostly what can be attached; sometimes anything."""
+        picky = self._chance.random() < 0.8
+        server = self._one("/compute/v2.1/servers" + "?status=ACTIVE" * picky, "servers")
+        volume = self._one("/volume/v3/volumes" + "?status=available" * picky, "volumes")
         if server and volume:
             path = f"/compute/v2.1/servers/{server['id']}/os-volume_attachments"
             self._ask("attach volume", "POST", path, {"volumeAttachment": {"volumeId": volume["id"]}})

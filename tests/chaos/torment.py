@@ -7,6 +7,7 @@ assert not summary.findings
 
 import os
 import random
+import re
 import signal
 import time
 from collections import Counter
@@ -16,12 +17,13 @@ from pathlib import Path
 import httpx
 
 from tests.chaos.cloud import ChaosCloud
-from tests.chaos.inspection import clear_away, findings
+from tests.chaos.inspection import clear_away, findings, let_go_outside
 from tests.chaos.load import Load
 from tests.support.waiting import wait_until
 
 HEAL_SECONDS = 60.0
 SETTLE_SECONDS = 120.0
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 _QUIET = (0.2, 2.5)
 """Seconds between two strikes, at least and at most."""
 
@@ -37,6 +39,8 @@ class Summary:
     asked: Counter[str] = field(default_factory=Counter)
     unanswered: int = 0
     operations: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why operations were undone, without the ids."""
     findings: list[str] = field(default_factory=list)
 
     @property
@@ -49,6 +53,7 @@ class Summary:
             lines.append(f"  {name} again after  {middle:.1f} s (median), {ordered[-1]:.1f} s (worst of {len(times)})")
         lines.append("  accepted     " + _counted(self.asked) + f"; {self.unanswered} without an answer")
         lines.append("  operations   " + _counted(self.operations))
+        lines += [f"    undone: {count} times {reason}" for reason, count in self.reasons.most_common(12)]
         lines.append("  findings     " + (str(len(self.findings)) if self.findings else "none"))
         return "\n".join(lines + [f"    {one}" for one in self.findings])
 
@@ -74,6 +79,7 @@ def torment(directory: Path, *, seconds: float, seed: int, clients: int = 4) -> 
         summary.asked, summary.unanswered = load.asked, load.unanswered
         summary.findings += load.wrong
         _heal(cloud, summary)
+        let_go_outside(cloud)
         summary.findings += findings(cloud)
         summary.findings += clear_away(cloud)
         summary.fired = cloud.fired()
@@ -156,6 +162,8 @@ def _heal(cloud: ChaosCloud, summary: Summary) -> None:
     cloud.wait_settled(SETTLE_SECONDS)
     summary.heals["everything"] = [time.time() - began]
     rows = cloud.rows("SELECT kind, state, count(*) AS many FROM operations GROUP BY kind, state")
+    for row in cloud.rows("SELECT kind, error FROM operations WHERE state = 'undone'"):
+        summary.reasons[f"{row['kind']}: {_ID.sub('...', row['error'])}"] += 1
     summary.operations.update({f"{row['kind']} {row['state']}": row["many"] for row in rows})
 
 
