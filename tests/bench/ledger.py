@@ -1,5 +1,6 @@
 """Figures with their goals, the measurements taken of them, and the table."""
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -27,7 +28,7 @@ class Figure:
     def _rank(self, share: float) -> float:
         """Nearest rank, the good ones first."""
         ordered = sorted(self.measured, reverse=self.at_least)
-        return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
     @property
     def held(self) -> str:
