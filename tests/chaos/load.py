@@ -26,11 +26,15 @@ class Load:
         self.asked: Counter[str] = Counter()
         self.unanswered = 0
         self.wrong: list[str] = []
-        self._cloud, self._image = cloud, image
+        self._image = image
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._threads = [
-            threading.Thread(target=self._run, args=(random.Random(f"{seed}/{number}"),), name=f"client {number}")
+            threading.Thread(
+                target=self._run,
+                args=(cloud.login("demo"), random.Random(f"{seed}/{number}")),
+                name=f"client {number}",
+            )
             for number in range(clients)
         ]
 
@@ -43,9 +47,9 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, chance: random.Random) -> None:
+    def _run(self, http: httpx.Client, chance: random.Random) -> None:
         actions: list[Callable[[_Client], None]] = [getattr(_Client, name) for name in ACTIONS]
-        with self._cloud.login("demo") as http:
+        with http:
             client = _Client(self, http, chance, self._image)
             while not self._stopped.is_set():
                 try:

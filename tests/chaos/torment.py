@@ -11,6 +11,7 @@ import re
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,9 +140,8 @@ class _Tormentor:
             self._summary.strikes[f"{name} {'killed' if number == signal.SIGKILL else 'stopped'}"] += 1
         return True
 
-    def _healed(self, name: str, began: float, well: "object") -> None:
+    def _healed(self, name: str, began: float, well: Callable[[], bool]) -> None:
         """Wait until it works again; where the supervisor waits because it died too often, start another one."""
-        assert callable(well)
         try:
             wait_until(well, 8, f"{name} works again")
         except AssertionError:
