@@ -216,6 +216,17 @@ class Bench:
         seconds = self.events.wait_count("volume.create.end", begin, BURST) - begin
         self.ledger.note(f"POST volumes to available, {CONNECTIONS} connections", "1/s", BURST / seconds, at_least=True)
 
+        self._forget_latest(BURST)
+
+    def _forget_latest(self, count: int) -> None:
+        """A pool promises only so many times its space."""
+        path = f"/volumes?limit={count}&sort=created_at:desc"
+        latest = [one["id"] for one in self.api.call("GET", "block-storage", path)["volumes"]]
+        for volume_id in latest:
+            self.api.call("DELETE", "block-storage", f"/volumes/{volume_id}")
+        for volume_id in latest:
+            self.events.wait(volume_id, "volume.delete.end")
+
     def details(self) -> None:
         for count in LISTS:
             url = f"{self.api.urls['block-storage']}/volumes/detail?limit={count}"
