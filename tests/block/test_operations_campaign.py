@@ -1,5 +1,6 @@
 """Every operation of block storage through every ordeal, on a real pool of files, with kills in real processes."""
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from pumice.block import attachments, queries, services, snapshots, volume_types, volumes
+from pumice.block import attachments, image_uploads, queries, services, snapshots, volume_types, volumes
 from pumice.block.model import GIB
 from pumice.block.operations import (
     CONNECT_ATTACHMENT,
@@ -19,11 +20,13 @@ from pumice.block.operations import (
     DISCONNECT_ATTACHMENT,
     EXTEND_VOLUME,
     OPERATIONS,
+    UPLOAD_VOLUME,
 )
 from pumice.block.services import PoolReport
 from pumice.block.volumes import Source, Wanted
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Database
+from pumice.db.schema import images as image_rows
 from pumice.db.schema import operations as operation_rows
 from pumice.db.schema import snapshots as snapshot_rows
 from pumice.db.schema import volumes as volume_rows
@@ -45,6 +48,7 @@ POOL = f"{BACKEND}#pool"
 CALLER = Caller(
     request_id="req-1", user_id=new_id(), project_id=new_id(), roles=frozenset({"admin"}), has_service_token=True
 )
+SMALL = 1 << 20
 CONNECTOR = {"host": HOST, "ip": "127.0.0.1", "mountpoint": "/dev/sdb"}
 
 
@@ -111,6 +115,15 @@ def with_connection(database: Database, world: World) -> None:
     finish(database, world)
 
 
+def with_small_volume_in_use(database: Database, world: World) -> None:
+    """Its file has 1 MiB only: an image's bytes are hashed, and the campaign makes it many times."""
+    with_connection(database, world)
+    os.truncate(world.backend(BACKEND).storage.locate(only_volume(database)).path, SMALL)
+    attachment_id = only_attachment(database)
+    with database.write() as tx:
+        attachments.complete(tx, CALLER, attachment_id)
+
+
 def only_volume(database: Database) -> str:
     statement = select(volume_rows.c.id).order_by(volume_rows.c.created_at).limit(1)
     with database.read() as tx:
@@ -151,6 +164,11 @@ ask_from_snapshot = asked(
 ask_delete = asked(lambda tx, database: volumes.delete(tx, CALLER, only_volume(database), cascade=True))
 ask_extend = asked(
     lambda tx, database: volumes.extend(tx, CALLER, only_volume(database), 3, in_use_allowed=True),
+)
+ask_upload = asked(
+    lambda tx, database: image_uploads.upload(
+        tx, CALLER, only_volume(database), image_uploads.WantedImage(name="copy", force=True)
+    )
 )
 ask_snapshot = asked(
     lambda tx, database: snapshots.create(
@@ -231,6 +249,27 @@ def all_gone(database: Database, world: World) -> None:
     assert list(storage.volumes()) == [] and list(storage.snapshots()) == []
 
 
+def uploaded(image_status: str, volume_status: str) -> Callable[[Database, World], None]:
+    """The image is so, with its bytes or without any; nothing else is left in the pool or the image store."""
+
+    def check(database: Database, world: World) -> None:
+        with database.read() as tx:
+            image_id, status, size = tx.execute(select(image_rows.c.id, image_rows.c.status, image_rows.c.size)).one()
+        assert status == image_status
+        assert statuses(database) == [volume_status]
+        storage, store = world.backend(BACKEND).storage, world.images
+        assert len(list(storage.volumes())) == 1 and list(storage.snapshots()) == []
+        assert store is not None
+        files = {path.name for path in store.directory.glob("*")} - {".lock"} if store.directory.exists() else set()
+        if image_status == "active":
+            assert size == SMALL and store.path(image_id).stat().st_size == SMALL
+            assert files == {image_id}
+        else:
+            assert files == set()
+
+    return check
+
+
 REGISTRY = Registry()
 REGISTRY.add(*OPERATIONS)
 CAMPAIGN = Campaign(
@@ -258,6 +297,14 @@ CAMPAIGN = Campaign(
         ),
         OperationCase(DELETE_VOLUME, ask_delete, all_gone, setup=with_snapshot),
         OperationCase(EXTEND_VOLUME, ask_extend, grown, same_size, with_volume),
+        OperationCase(
+            UPLOAD_VOLUME,
+            ask_upload,
+            uploaded("active", "in-use"),
+            uploaded("deleted", "in-use"),
+            with_small_volume_in_use,
+            "upload in use",
+        ),
         OperationCase(CREATE_SNAPSHOT, ask_snapshot, snapshot_is("available"), snapshot_is("error"), with_volume),
         OperationCase(DELETE_SNAPSHOT, ask_delete_snapshot, snapshot_is("deleted"), setup=with_snapshot),
         OperationCase(CONNECT_ATTACHMENT, ask_connect, connected, refused, with_reservation),

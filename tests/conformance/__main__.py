@@ -56,6 +56,9 @@ def report(results: list[Result], missing: list[str], allowed: list[str]) -> boo
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("--only", default="", metavar="REGEX", help="of the chosen tests, only those that match")
+    parser.add_argument(
+        "--every", default="", metavar="REGEX", help="not the chosen tests: all of Tempest's that match"
+    )
     parser.add_argument("--workers", type=int, default=2, help="tests that run at the same time")
     parser.add_argument("--output", type=Path, default=ROOT / ".cache" / "conformance")
     options = parser.parse_args()
@@ -72,6 +75,8 @@ def main() -> int:
         tempest = Tempest(ROOT / ".venv-conformance", output)
         tempest.prepare()
         known = tempest.full_ids()
+        if options.every:
+            chosen = [test for test in known if re.search(options.every, test)]
         results = tempest.run([known[test] for test in chosen if test in known], options.workers)
     missing = [test for test in chosen if test not in known]
     return 0 if report(results, missing, listed("upstream_skips.txt")) else 1

@@ -4,7 +4,7 @@ import msgspec
 from sqlalchemy import select
 
 from pumice.block.guards import guard
-from pumice.block.model import GIB, VolumeWithAttachments
+from pumice.block.model import VolumeWithAttachments
 from pumice.block.operations.upload_volume import UPLOAD_VOLUME, UploadVolume
 from pumice.block.volumes import get, shown
 from pumice.caller import Caller, new_id
@@ -77,7 +77,6 @@ def upload(tx: Transaction, caller: Caller, volume_id: str, wanted: WantedImage)
     arguments = UploadVolume(
         volume_id=volume_id,
         backend=volume.backend,
-        size_bytes=volume.size * GIB,
         image_id=image.id,
         upload_id=upload_id,
         point_id=new_id() if in_use else None,

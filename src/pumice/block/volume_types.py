@@ -124,8 +124,8 @@ def page(tx: Transaction, caller: Caller, params: Mapping[str, str], *, is_publi
     return _LISTING.page(tx, statement, _LISTING.parse(params), lambda row: VolumeType(*row))
 
 
-def create(tx: Transaction, caller: Caller, wanted: NewType) -> VolumeType:
-    """A new type; one that is not public may be used by the caller's project. Raises InvalidField, Conflict (name)."""
+def create(tx: Transaction, wanted: NewType) -> VolumeType:
+    """A new type; one that is not public may be used by nobody yet. Raises InvalidField, Conflict (name)."""
     type_id = new_id()
     _refuse_taken(tx, wanted.name)
     row = {
@@ -141,8 +141,6 @@ def create(tx: Transaction, caller: Caller, wanted: NewType) -> VolumeType:
         tx.execute(volume_types.insert(), row)
     except IntegrityError as error:
         raise _taken(wanted.name) from error
-    if not wanted.is_public and caller.project_id is not None:
-        tx.execute(volume_type_access.insert(), {"volume_type_id": type_id, "project_id": caller.project_id})
     return by_id(tx, type_id)
 
 

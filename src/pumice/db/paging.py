@@ -87,7 +87,7 @@ class Listing:
         """The request of a query's parameters. Filters named in `ignore` are left out. Raises InvalidField."""
         marker = params.get("marker") or None
         return PageRequest(
-            limit=min(_whole("limit", params["limit"], 1), self.max_limit) if "limit" in params else self.max_limit,
+            limit=self._limit(params["limit"]) if "limit" in params else self.max_limit,
             marker=marker,
             offset=_whole("offset", params["offset"], 0) if "offset" in params else 0,
             sorts=self._sorts(params),
@@ -115,7 +115,11 @@ class Listing:
         more = len(rows) > request.limit or (self.full_page_links and len(rows) == request.limit)
         rows = rows[: request.limit]
         items = [record(row[:-1]) for row in rows]
-        return Page(items, str(rows[-1][-1]) if more else None, total)
+        return Page(items, str(rows[-1][-1]) if more and rows else None, total)
+
+    def _limit(self, text: str) -> int:
+        """The Block Storage API answers an empty list for 0, the others refuse it."""
+        return min(_whole("limit", text, 0 if self.full_page_links else 1), self.max_limit)
 
     def _filtered(self, statement: Select[Any], request: PageRequest) -> Select[Any]:
         return statement.where(*(self.filters[name](name, text) for name, text in request.filters))

@@ -82,7 +82,7 @@ def create(tx: Transaction, call: Call) -> Any:
         is_public=asked.is_public,
         extra_specs=asked.extra_specs or {},
     )
-    return CREATED.render(volume_types.create(tx, call.caller, wanted), call)
+    return CREATED.render(volume_types.create(tx, wanted), call)
 
 
 def change(tx: Transaction, call: Call) -> Any:

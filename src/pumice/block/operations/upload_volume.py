@@ -32,7 +32,6 @@ class UploadVolume(msgspec.Struct, frozen=True, kw_only=True):
 
     volume_id: str
     backend: str
-    size_bytes: int
     image_id: str
     upload_id: str
     point_id: str | None = None
@@ -76,27 +75,28 @@ def copy(run: Run[UploadVolume]) -> Stored:
     storage = world.backend(wanted.backend).storage
     store = _store(world)
     source = wanted.volume_id
+    size = storage.locate(wanted.volume_id).size_bytes
     if wanted.point_id is not None:
-        storage.clone_snapshot(wanted.point_id, wanted.point_id, wanted.size_bytes, run.epoch, run.progress)
+        storage.clone_snapshot(wanted.point_id, wanted.point_id, size, run.epoch, run.progress)
         source = wanted.point_id
     store.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     exported = _exported(store, wanted)
     exported.unlink(missing_ok=True)
     try:
         storage.export_file(source, str(exported), run.progress)
-        return _publish(store, wanted, exported, run)
+        return _publish(store, wanted, exported, size, run)
     except StoreFull as error:
         raise StepFailed(error.message) from error
     finally:
         exported.unlink(missing_ok=True)
 
 
-def _publish(store: ImageStore, wanted: UploadVolume, exported: Path, run: Run[UploadVolume]) -> Stored:
+def _publish(store: ImageStore, wanted: UploadVolume, exported: Path, size: int, run: Run[UploadVolume]) -> Stored:
     store.remove(wanted.image_id)
     with store.begin(wanted.image_id, wanted.upload_id) as upload, exported.open("rb") as source:
         while data := source.read(CHUNK_BYTES):
             upload.write(data)
-            run.progress(upload.size, wanted.size_bytes)
+            run.progress(upload.size, size)
         return upload.publish()
 
 
