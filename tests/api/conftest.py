@@ -66,10 +66,10 @@ def reader(served: ServedCloud, guest: Account) -> Account:
 @pytest.fixture
 def nova(served: ServedCloud, user: Account) -> Account:
     """Compute, calling for that user's project."""
-    return served.nova(user.project_id)
+    return served.nova(user)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def operator(served: ServedCloud) -> Account:
     """An administrator of a project of their own."""
     return served.account("admin")

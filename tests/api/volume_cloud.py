@@ -109,6 +109,7 @@ class ServedCloud:
 
     def __init__(self, cloud: ComputeCloud, folder: Path) -> None:
         self.cloud = cloud
+        self._service_token: str | None = None
         self._password = secrets.token_urlsafe(12)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -151,10 +152,12 @@ class ServedCloud:
         self._identity_call("PUT", f"/projects/{project_id}/users/{user_id}/roles/{self._roles[role]}")
         return Account(self, project_id, user_id, self._login(name, password, {"id": project_id}))
 
-    def nova(self, project_id: str) -> Account:
-        """A member of the project as an outside compute service calls for it: with a service token."""
-        account = self.account("member", project_id)
-        account.service_token = self.account("service").token
+    def nova(self, user: Account) -> Account:
+        """An outside compute service that acts for the user: with the user's token, and a service token of its own."""
+        if self._service_token is None:
+            self._service_token = self.account("service").token
+        account = Account(self, user.project_id, user.user_id, user.token)
+        account.service_token = self._service_token
         return account
 
     def server(self, user: Account) -> str:
