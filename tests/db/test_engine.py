@@ -178,7 +178,7 @@ def test_the_victim_of_a_deadlock_is_run_again(databases: Databases) -> None:
         other.start()
         database.run_write(lock, "a", "b")
         other.join()
-        assert len(runs) == 3
+        assert 3 <= len(runs) <= 5  # the victim may meet the other once more
         database.close()
 
 
