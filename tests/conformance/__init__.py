@@ -4,5 +4,7 @@ __main__.py       starts Pumice, prepares it, runs the chosen tests, prints what
 cloud.py          what the tests find in the cloud: images, flavors, a type for many attachments
 configuration.py  fills tempest.conf.template
 results.py        runs Tempest in its own environment and reads its results
+pumice.py         the fresh Pumice, with two backends
 tests.txt         the chosen tests; upstream_skips.txt: those that may be skipped
+later.txt         tests of what is not there yet
 """

@@ -42,5 +42,5 @@ def test_a_listed_test_that_does_not_exist_is_wrong() -> None:
 
 
 def test_the_list_names_each_test_once() -> None:
-    chosen = listed("tests.txt")
+    chosen = [*listed("tests.txt"), *listed("later.txt")]
     assert len(chosen) == len(set(chosen)) == 131
