@@ -71,7 +71,7 @@ def upload(tx: Transaction, caller: Caller, volume_id: str, wanted: WantedImage)
     upload_id = new_id()
     queued = images.create(tx, caller, new_image)
     image = uploads.begin(tx, caller, queued.id, upload_id)
-    in_use = bool(found.attachments)
+    point_id = new_id() if found.attachments else None
     guest = next(((one.host, one.server_id) for one in found.attachments if one.host and one.server_id), None)
     paused = None if guest is None or _is_atomic(tx, volume.pool) else guest
     arguments = UploadVolume(
@@ -79,10 +79,12 @@ def upload(tx: Transaction, caller: Caller, volume_id: str, wanted: WantedImage)
         backend=volume.backend,
         image_id=image.id,
         upload_id=upload_id,
-        point_id=new_id() if in_use else None,
+        point_id=point_id,
         paused=paused,
     )
     claims = [exclusive("volume", volume_id), exclusive("image", image.id)]
+    if point_id is not None:
+        claims.append(exclusive("snapshot", point_id))  # the reconciler leaves alone what an operation holds
     if paused is not None:
         claims.append(shared("server", paused[1]))
     enqueue(tx, UPLOAD_VOLUME, arguments, subject_id=volume_id, claims=claims, caller=caller)
