@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from pumice.hypervisors.contract import DetachRefused, Disk, Guest, GuestState, HypervisorError
 from pumice.hypervisors.libvirt import LibvirtHypervisor
-from pumice.hypervisors.libvirt_root import LONGEST_ROOT
+from pumice.hypervisors.libvirt_root import LONGEST_ROOT, end_probes
 from pumice.hypervisors.registry import HypervisorConfig
 from tests.lab.guest import Image, Inside, end_guests, guest_image, guest_pid
 from tests.support.processes import Process, Processes
@@ -227,3 +228,25 @@ def test_a_console_that_grows_without_end_is_cut_to_its_end(lab: Lab, libvirt_co
     lab.printed("GUEST-UP")
     assert "the last line\n" in hypervisor.console_log(server)
     assert log.stat().st_size < MIB
+
+
+def test_a_qemu_that_libvirt_was_asking_when_it_died_is_ended(tmp_path: Path) -> None:
+    folder = tmp_path / "lib" / "qemu" / "qmp-ABC123"
+    folder.mkdir(parents=True)
+    (tmp_path / "lib" / "qemu" / "qmp-GONE").mkdir()
+    (tmp_path / "lib" / "qemu" / "qmp-GONE" / "qmp.pid").write_text("1")
+    note = folder / "qmp.pid"
+    command = ["qemu-system-x86_64", "-S", "-nodefaults", "-nographic", "-machine", "none"]
+    subprocess.run([*command, "-pidfile", str(note), "-daemonize"], check=True)
+    pid = int(note.read_text())
+    assert end_probes(tmp_path) == 1
+    wait_until(lambda: is_over(pid), 10, "QEMU ends")
+    assert end_probes(tmp_path) == 0
+
+
+def is_over(pid: int) -> bool:
+    """No such process, or one that only waits to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] == "Z"
+    except FileNotFoundError:
+        return True

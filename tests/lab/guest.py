@@ -18,6 +18,8 @@ from typing import Any
 
 import msgspec
 
+from pumice.hypervisors.libvirt_root import end_probes
+
 LAB = Path(__file__).parent
 CACHE = LAB.parent.parent / ".cache" / "guest"
 SECONDS = 30.0
@@ -83,7 +85,8 @@ def guest_pid(root: Path, server_id: str) -> int | None:
 
 
 def end_guests(root: Path) -> None:
-    """Kill every guest below the root, whoever started it."""
+    """Kill every guest below the root, whoever started it, and what libvirt was asking when its process ended."""
+    end_probes(root)
     for note in (root / "run" / "qemu").glob("pumice-*.pid"):
         pid = guest_pid(root, note.stem.removeprefix("pumice-"))
         if pid is not None:

@@ -90,6 +90,8 @@ class LibvirtHypervisor:
                 self._connection.open()
                 return
             self._short = libvirt_root.prepare_root(self._root)
+            if self._uri is None:
+                libvirt_root.end_probes(self._root)
             self._type = "kvm" if kvm_works() else "qemu"
             uri = self._uri or embedded_uri(self._short)
             opening = self._opening = LibvirtConnection(uri, self._short / "libvirt.log", self._disks)

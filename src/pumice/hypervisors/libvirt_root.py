@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import secrets
+import signal
 import tempfile
 from pathlib import Path
 
@@ -47,6 +48,20 @@ def prepare_root(root: Path) -> Path:
         return short_name(root.resolve())
     except OSError as error:
         raise HypervisorDown(f"the hypervisor's directory {root} cannot be used: {error.strerror}") from error
+
+
+def end_probes(root: Path) -> int:
+    """End the QEMUs without a guest that libvirt had started to ask what they can do when its process died; how many.
+
+    Only the owner of the root may call it, before libvirt is opened."""
+    ended = 0
+    for note in root.glob("lib/qemu/qmp-*/qmp.pid"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
+            pid = int(note.read_text())
+            if f"{note.parent.name}/qmp.pid".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+                ended += 1
+    return ended
 
 
 def short_name(root: Path) -> Path:
