@@ -146,11 +146,11 @@ class Drill:
         self.operation_id = case.ask(self.database)
 
     def run(self, registry: Registry | None = None) -> OperationRow:
-        """A worker in this process brings it to its end."""
+        """A worker in this process brings it to its end, and whatever it handed over to another operation."""
         world = self.campaign.open_world(self.directory)
         registry = registry or self.campaign.registry
         with working(self.database, registry, world, self.campaign.places, self.directory):
-            wait_until(lambda: _has_ended(self.database, self.operation_id), DEADLINE, f"{self.case} ends")
+            wait_until(lambda: not _live(self.database), DEADLINE, f"{self.case} and what it handed over end")
         self.campaign.close_world(world)
         return self.row()
 
@@ -164,7 +164,7 @@ class Drill:
         """A worker in a process of its own, with these faults; returns its exit code (negative: a signal)."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__, self.campaign.importable])
-        arguments = (self.campaign.importable, str(self.case), self.url, str(self.directory), self.operation_id)
+        arguments = (self.campaign.importable, str(self.case), self.url, str(self.directory))
         child = context.Process(target=_run_child, args=(*arguments, json.dumps(planned)))
         child.start()
         child.join(DEADLINE)
@@ -191,7 +191,7 @@ class Drill:
         self.campaign.close_world(world)
 
 
-def _run_child(module: str, case: str, url: str, directory: str, operation_id: str, planned: str) -> None:
+def _run_child(module: str, case: str, url: str, directory: str, planned: str) -> None:
     campaign: Campaign = importlib.import_module(module).CAMPAIGN
     database = Database(url)
     world = campaign.open_world(Path(directory))
@@ -199,13 +199,7 @@ def _run_child(module: str, case: str, url: str, directory: str, operation_id: s
         faults.planned(faults.parse(planned)),
         working(database, campaign.registry, world, campaign.places, Path(directory)),
     ):
-        wait_until(lambda: _has_ended(database, operation_id), DEADLINE, f"{case} ends")
-
-
-def _has_ended(database: Database, operation_id: str) -> bool:
-    with database.read() as tx:
-        row = store.get(tx, operation_id)
-    return row is None or row.finished_at is not None
+        wait_until(lambda: not _live(database), DEADLINE, f"{case} and what it handed over end")
 
 
 class Drills:
