@@ -10,9 +10,11 @@ error that names the nearest one.
 
 import difflib
 import os
+import re
 import tomllib
 import types
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -78,10 +80,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ""
     )
     trusted_proxies: Annotated[
-        list[str], _help("Addresses of proxies whose X-Forwarded-For, -Proto and -Host are believed.")
+        list[str], _help("Addresses and networks of the proxies whose headers (see proxy_headers) are believed.")
     ] = []
+    proxy_headers: Annotated[
+        Literal["x-forwarded", "forwarded"],
+        _help("What they set: X-Forwarded-For, -Proto, -Host and -Prefix, or Forwarded. The other is not read."),
+    ] = "x-forwarded"
     tls_certificate: Annotated[str, _help("PEM file with the certificate chain; empty: no TLS.")] = ""
     tls_key: Annotated[str, _help("PEM file with the private key of tls_certificate.")] = ""
+    tls_ca: Annotated[
+        str, _help("PEM file by which clients check our certificate, or the proxy's; named in clouds.yaml as cacert.")
+    ] = ""
     database: Annotated[
         str, _help("sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME; empty: pumice.db in the state directory.")
     ] = ""
@@ -288,8 +297,15 @@ def _check(settings: Settings) -> None:
     host, _, port = settings.bind.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise SettingsError(f"bind = {settings.bind!r} is wrong: give HOST:PORT, e.g. 127.0.0.1:8776")
-    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+    if settings.public_url and not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", settings.public_url):
         raise SettingsError(f"public_url = {settings.public_url!r} is wrong: give a URL, e.g. https://cloud.example")
+    for text in settings.trusted_proxies:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise SettingsError(
+                f"trusted_proxies: {error}; give an address or a network, e.g. 192.0.2.7 or 10.0.0.0/24"
+            ) from None
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise SettingsError("tls_certificate and tls_key go together: give both or none")
     if settings.database and not settings.database.startswith(("sqlite:///", "postgresql+psycopg://")):

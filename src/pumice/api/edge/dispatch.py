@@ -21,10 +21,11 @@ from starlette.types import Message, Receive, Scope, Send
 from pumice.api.edge import bodies, openapi, replies
 from pumice.api.edge.envelopes import InternalError, MethodNotAllowed
 from pumice.api.edge.face import Face, Place, locate
-from pumice.api.edge.headers import Headers, client_of, root_of
+from pumice.api.edge.headers import Headers
 from pumice.api.edge.hops import Outcome, Pending, Reader, admit, complete, perform, store
 from pumice.api.edge.links import Links
 from pumice.api.edge.metrics import CONTENT_TYPE, Metrics
+from pumice.api.edge.proxies import Proxies
 from pumice.api.edge.route import Await, Call, Route
 from pumice.api.edge.router import Compiled, in_window, parameters
 from pumice.api.edge.services import Services
@@ -57,7 +58,7 @@ class Edge:
         self.metrics = Metrics()
         self._reader = Reader(services.database)
         self._documents: dict[str, bytes] = {}
-        self._trusted = frozenset(services.settings.trusted_proxies)
+        self._proxies = Proxies(services.settings)
         actions = {route.action for face in self.faces.values() for route in face.routes if route.action}
         if missing := uncovered(services.identity.policy, actions):
             raise ValueError(f"no policy rule (pumice.identity.policy) covers {', '.join(missing)}")
@@ -94,6 +95,7 @@ class _Exchange:
         "headers",
         "method",
         "path",
+        "prefix",
         "receive",
         "request_id",
         "root",
@@ -112,8 +114,8 @@ class _Exchange:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers = Headers(scope["headers"])
-        self.client = client_of(scope, self.headers, edge._trusted)
-        self.root = root_of(scope, self.headers, edge._trusted, edge.services.settings)
+        seen = edge._proxies.seen(scope, self.headers)
+        self.client, self.root, self.prefix = seen.client, seen.root, seen.prefix
         self.face: Face | None = None
         self.version: Microversion | None = None
         self.route_name = "none"
@@ -168,6 +170,8 @@ class _Exchange:
                 raise NotFound("The path holds a NUL character.")
         while len(parts) > 1 and not parts[0]:
             parts = parts[1:]
+        if self.prefix and parts[: self.prefix.count("/")] == self.prefix.split("/")[1:]:
+            parts = parts[self.prefix.count("/") :] or [""]  # the proxy passed it on with the path
         return parts
 
     async def _own(self, segments: list[str]) -> Outcome:

@@ -1,11 +1,7 @@
-"""The request's headers, and what a trusted proxy says in them."""
+"""The request's headers."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-
-from starlette.types import Scope
-
-from pumice.settings import Settings
 
 
 class Headers(Mapping[str, str]):
@@ -28,31 +24,3 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._raw)
-
-
-def client_of(scope: Scope, headers: Headers, trusted: frozenset[str]) -> str:
-    """The client's address; behind a trusted proxy the last one that the proxy itself did not make up."""
-    client = scope.get("client")
-    address = client[0] if client else ""
-    if trusted and address in trusted:
-        for hop in reversed((headers.get("x-forwarded-for") or "").split(",")):
-            hop = hop.strip()
-            if hop and hop not in trusted:
-                return hop[:64]
-    return str(address)
-
-
-def root_of(scope: Scope, headers: Headers, trusted: frozenset[str], settings: Settings) -> str:
-    """The public URL, without a slash at its end."""
-    if settings.public_url:
-        return settings.public_url.rstrip("/")
-    scheme, host = scope.get("scheme", "http"), headers.get("host") or settings.bind
-    client = scope.get("client")
-    if trusted and client and client[0] in trusted:
-        scheme = _one_of(headers.get("x-forwarded-proto"), ("http", "https"), scheme)
-        host = (headers.get("x-forwarded-host") or host).split(",")[-1].strip()
-    return f"{scheme}://{host}"
-
-
-def _one_of(text: str | None, allowed: tuple[str, ...], default: str) -> str:
-    return text if text in allowed else default
