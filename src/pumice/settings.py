@@ -118,6 +118,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     detach_deadline: Annotated[Seconds, _help("Seconds that a guest may take to let a disk go.")] = 30
     hold_grace: Annotated[Seconds, _help("Seconds that an outside caller's reservation is left alone.")] = 300
     request_deadline: Annotated[Seconds, _help("Seconds that a synchronous call waits for its operation.")] = 60
+    resource_filters: Annotated[
+        dict[str, list[str]],
+        _help("What users may filter lists of volumes, snapshots, attachments, messages by; not named: by everything."),
+    ] = {}
     hypervisor: Annotated[HypervisorSettings, _help("What runs the guests.")] = HypervisorSettings()
     backends: Annotated[list[BackendSettings], Meta(min_length=1), _help("Where volumes are.")] = msgspec.field(
         default_factory=lambda: [BackendSettings(name="file")]
@@ -136,6 +140,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{self.state / 'pumice.db'}"
+
+    @property
+    def certificate_authority(self) -> str:
+        """`tls_ca` as an absolute path; empty: the clients' own."""
+        return str(Path(self.tls_ca).absolute()) if self.tls_ca else ""
 
     @property
     def images(self) -> Path:

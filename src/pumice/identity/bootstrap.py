@@ -39,16 +39,22 @@ class FirstStart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bootstrap(
-    database: Database, state: Path, auth_url: str, region: str, service_user: str, admin_password: str | None = None
+    database: Database,
+    state: Path,
+    auth_url: str,
+    region: str,
+    service_user: str,
+    admin_password: str | None = None,
+    cacert: str = "",
 ) -> bool:
     """Make what is missing at a first start; True when this was one. Later starts keep `clouds.yaml` up to date.
 
-    auth_url: ends with /identity/v3."""
+    auth_url: ends with /identity/v3. cacert: the file by which clients check our certificate, if they need one."""
     with database.read() as tx:
         done = _is_done(tx)
     if done:
         _finish(state)
-        _refresh(state / FILE, auth_url)
+        _refresh(state / FILE, auth_url, cacert)
         return False
     first = FirstStart(
         admin_password=admin_password or secrets.token_urlsafe(18),
@@ -62,7 +68,7 @@ def bootstrap(
             tx.execute(_ONE_AT_A_TIME)
         if _is_done(tx):
             return False
-        _write_private(state / f"{FILE}.new", clouds_yaml(first, auth_url, region))
+        _write_private(state / f"{FILE}.new", _with_cacert(clouds_yaml(first, auth_url, region), cacert))
         _make(tx, first, hashes)
     _finish(state)
     return True
@@ -151,12 +157,23 @@ def _finish(state: Path) -> None:
         fresh.replace(final)
 
 
-def _refresh(path: Path, auth_url: str) -> None:
+def _with_cacert(text: str, cacert: str) -> str:
+    """Each cloud of the text with this `cacert`, or without one."""
+    bare = re.sub(r"^    cacert: .*\n", "", text, flags=re.MULTILINE)
+    if not cacert:
+        return bare
+    return re.sub(
+        r"^    region_name: .*\n", lambda match: f"{match[0]}    cacert: {json.dumps(cacert)}\n", bare, flags=re.M
+    )
+
+
+def _refresh(path: Path, auth_url: str, cacert: str) -> None:
     """The cloud may listen elsewhere than before; everything else in the file stays as it is."""
     if not path.exists():
         return
     before = path.read_text()
     after = re.sub(r"^( *auth_url: ).*$", lambda match: match[1] + json.dumps(auth_url), before, flags=re.MULTILINE)
+    after = _with_cacert(after, cacert)
     if after != before:
         fresh = path.with_name(path.name + ".refreshed")
         _write_private(fresh, after)

@@ -3,12 +3,13 @@
     serve(loaded.settings)      until SIGTERM or SIGINT; then requests under way are finished
 
 Several API processes may share one port (`reuse_port`) and one database. It beats to the supervisor from its event
-loop, so that a loop that hangs is noticed.
+loop, so that a loop that hangs is noticed. SIGHUP: the certificate is read again.
 """
 
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -27,6 +28,7 @@ from pumice.identity.identity import Identity
 from pumice.identity.policy import Policy
 from pumice.images.store import ImageStore
 from pumice.operations.waiting import OperationWaiter
+from pumice.processes import tls
 from pumice.processes.listening import listen
 from pumice.processes.liveness import BEAT_SECONDS, Liveness
 from pumice.processes.prepare import prepare as prepare
@@ -88,6 +90,13 @@ def make_server(services: Services, settings: Settings, faces: Sequence[Face] | 
 
 async def run_server(server: uvicorn.Server, listener: socket.socket, services: Services) -> None:
     """Until a signal ends it."""
+    settings = services.settings
+
+    def again() -> None:
+        if server.config.ssl is not None:
+            tls.reload(server.config.ssl, settings)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again)
     async with _beating():
         await server.serve([listener])
     services.access_log.flush()

@@ -28,6 +28,7 @@ def prepare(settings: Settings, environ: Mapping[str, str]) -> bool:
             settings.region,
             settings.service_user,
             environ.get("PUMICE_ADMIN_PASSWORD"),
+            settings.certificate_authority,
         )
         database.run_write(volume_types.ensure_default)
         database.run_write(flavors.ensure_defaults)

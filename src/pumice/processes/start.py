@@ -9,20 +9,20 @@ connections wait in it while the API process is started again.
 
 import errno
 import fcntl
-import json
 import os
+import re
 import socket
 import sqlite3
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from urllib.parse import quote
 
 from pumice.db.migrations import HEAD
-from pumice.processes.listening import listen, public_url
+from pumice.processes.listening import answers_at, listen, local_url, public_url
+from pumice.processes.service_manager import ServiceManager
 from pumice.processes.supervisor import Child, Supervisor
 from pumice.settings import Settings
 
@@ -38,9 +38,11 @@ class CannotStart(Exception):
 
 def serve(settings: Settings, config: str | None, say: Callable[[str], object]) -> int:
     """Until SIGTERM or Ctrl-C; the exit status. Raises CannotStart, PumiceError."""
+    manager = ServiceManager.from_environment()
     lock = _lock(settings)
     listener = _listen(settings)
     try:
+        manager.status("preparing the state")
         first = _prepare(settings, listener)
         os.set_inheritable(listener.fileno(), True)
         command = [sys.executable, "-m", "pumice.cli.main"]
@@ -50,15 +52,27 @@ def serve(settings: Settings, config: str | None, say: Callable[[str], object]) 
                 name="api",
                 command=[*command, "api", *common, "--socket", str(listener.fileno())],
                 descriptors=(listener.fileno(),),
+                reloads=True,
             ),
             Child(name="agent", command=[*command, "agent", *common]),
         ]
-        watch = threading.Thread(target=_announce, args=(settings, first, say), daemon=True)
+        watch = threading.Thread(target=_announce, args=(settings, first, say, manager), daemon=True)
         watch.start()
-        return Supervisor(children).run()
+        return Supervisor(children, manager=manager).run()
     finally:
         listener.close()
         os.close(lock)
+
+
+def _check_tls(settings: Settings) -> None:
+    if not settings.tls_certificate:
+        return
+    from pumice.processes import tls
+
+    try:
+        tls.check(settings)
+    except tls.TlsError as error:
+        raise CannotStart(str(error)) from error
 
 
 def run_api(settings: Settings, descriptor: int | None = None) -> None:
@@ -95,7 +109,10 @@ def _is_prepared(settings: Settings) -> bool:
     path, clouds = settings.state / "pumice.db", settings.state / "clouds.yaml"
     if settings.database or not path.exists() or not clouds.exists() or not settings.images.is_dir():
         return False
-    if f'auth_url: "{public_url(settings)}/identity/v3"' not in clouds.read_text():
+    text = clouds.read_text()
+    if f'auth_url: "{public_url(settings)}/identity/v3"' not in text:
+        return False
+    if set(re.findall(r'^    cacert: "(.*)"$', text, re.MULTILINE)) != ({settings.certificate_authority} - {""}):
         return False
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
@@ -142,6 +159,7 @@ def _lock(settings: Settings) -> int:
 
 
 def _listen(settings: Settings) -> socket.socket:
+    _check_tls(settings)
     try:
         return listen(settings)
     except OSError as error:
@@ -153,13 +171,15 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
-def _announce(settings: Settings, first: bool, say: Callable[[str], object]) -> None:
+def _announce(settings: Settings, first: bool, say: Callable[[str], object], manager: ServiceManager) -> None:
     """Say where everything is once requests are served and a backend takes volumes."""
     url = public_url(settings)
-    if not _wait(url, READY_SECONDS, backends=0):
-        say(f"Pumice does not answer yet at {url}/healthz; see the log above, and pumice doctor")
-        return
-    if settings.backends and not _wait(url, BACKEND_SECONDS, backends=1):
+    if not _wait(settings, READY_SECONDS, backends=0):
+        say(f"Pumice does not answer yet at {local_url(settings)}/healthz; see the log above, and pumice doctor")
+        while not _wait(settings, READY_SECONDS, backends=0):
+            manager.status(f"does not answer yet at {local_url(settings)}/healthz")
+    manager.ready(f"serves at {url}")
+    if settings.backends and not _wait(settings, BACKEND_SECONDS, backends=1):
         say("No backend takes volumes yet; see the log above, and pumice doctor")
     clouds = settings.state / "clouds.yaml"
     say(f"Pumice is ready at {url}" + (" (first start: database, administrator and clouds.yaml were made)" * first))
@@ -181,17 +201,13 @@ _FACES = (
 )
 
 
-def _wait(url: str, seconds: float, backends: int) -> bool:
+def _wait(settings: Settings, seconds: float, backends: int) -> bool:
     """Until requests are served and so many backends take volumes; False when that took too long."""
     end = time.monotonic() + seconds
     pause = threading.Event()
     while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
-                found = json.load(answer)["backends"]
-        except OSError:  # refused, reset, or 503
-            found = -1
-        if found >= backends:
+        found = answers_at(settings)
+        if found is not None and found["backends"] >= backends:
             return True
         pause.wait(_LOOK_SECONDS)
     return False

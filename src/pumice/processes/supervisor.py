@@ -4,7 +4,9 @@
 
 A crash in a C library (libvirt, librbd) ends one child, never the others. A child that dies is started again at once;
 one that keeps dying soon after its start, with growing pauses. A child that was silent for too long on its liveness
-pipe is killed. SIGTERM and SIGINT are passed on as SIGTERM; who does not end in time is killed.
+pipe is killed. SIGTERM and SIGINT are passed on as SIGTERM, to one child after the other: the API process first, so
+that requests that wait for an operation still get their answer from the agent. Who does not end in time is killed.
+SIGHUP is passed on to the children that know it (the API process reads its certificate again).
 Children die with the supervisor, however it ends (the kernel sees to that). Guests are nobody's children: QEMU
 daemonizes, and they live on.
 """
@@ -22,6 +24,7 @@ from types import FrameType
 import msgspec
 
 from pumice.processes.liveness import VARIABLE
+from pumice.processes.service_manager import ServiceManager
 from pumice.subprocesses import guarded
 
 _log = logging.getLogger(__name__)
@@ -43,26 +46,40 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     """How long it may be silent after that."""
     stop_time: float = 20.0
     """How long it may take to end when asked."""
+    reloads: bool = False
+    """It knows what to do on SIGHUP."""
     descriptors: Sequence[int] = ()
     """Open files that it gets under their numbers: a listening socket."""
 
 
 class Supervisor:
-    """Keeps the children running until a signal comes. Use from the main thread: the kernel ties children to it."""
+    """Keeps the children running until a signal comes; they end in the order given. Use from the main thread: the
+    kernel ties children to it."""
 
-    def __init__(self, children: Sequence[Child], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        children: Sequence[Child],
+        environment: Mapping[str, str] | None = None,
+        manager: ServiceManager | None = None,
+    ) -> None:
         self._kept = [_Kept(child, dict(environment or {})) for child in children]
+        self._manager = manager or ServiceManager()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._signals = 0
+        self._reload = False
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT and the end of every child; returns the exit status 0."""
         before = {number: signal.signal(number, self._asked) for number in (signal.SIGTERM, signal.SIGINT)}
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._asked_to_reload)
         try:
             while not self._signals:
                 for kept in self._kept:
                     kept.look()
+                self._manager.alive()
+                self._pass_reload_on()
                 self._pause()
+            self._manager.stopping()
             self._stop()
         finally:
             for kept in self._kept:
@@ -73,8 +90,23 @@ class Supervisor:
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
+        self._wake()
+
+    def _asked_to_reload(self, number: int, frame: FrameType | None) -> None:
+        self._reload = True
+        self._wake()
+
+    def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_write, b".")
+
+    def _pass_reload_on(self) -> None:
+        """Not before a child has said that it lives: its handler is there then."""
+        reloading = [kept for kept in self._kept if kept.child.reloads]
+        if self._reload and all(kept.answered for kept in reloading):
+            self._reload = False
+            for kept in reloading:
+                kept.send(signal.SIGHUP)
 
     def _pause(self) -> None:
         pipes = [kept.pipe for kept in self._kept if kept.pipe is not None]
@@ -86,12 +118,13 @@ class Supervisor:
                 kept.hear()
 
     def _stop(self) -> None:
-        """Ask all, wait for all; a second signal ends the waiting."""
+        """Ask one after the other, and wait for each; a second signal ends the waiting."""
         for kept in self._kept:
-            kept.terminate()
-        deadline = time.monotonic() + max(kept.child.stop_time for kept in self._kept)
-        while any(kept.runs for kept in self._kept) and time.monotonic() < deadline and self._signals < 2:
-            self._pause()
+            kept.send(signal.SIGTERM)
+            deadline = time.monotonic() + kept.child.stop_time
+            while kept.runs and time.monotonic() < deadline and self._signals < 2:
+                self._manager.alive()
+                self._pause()
 
 
 class _Kept:
@@ -110,6 +143,10 @@ class _Kept:
     @property
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def answered(self) -> bool:
+        return self.runs and self._heard is not None
 
     def look(self) -> None:
         """Start it, start it again, or kill it, as is due."""
@@ -168,9 +205,9 @@ class _Kept:
             os.close(self.pipe)
             self.pipe = None
 
-    def terminate(self) -> None:
+    def send(self, number: signal.Signals) -> None:
         if self._process is not None and self.runs:
-            self._process.terminate()
+            self._process.send_signal(number)
 
     def kill(self, reason: str) -> None:
         if self._process is not None and self.runs:
