@@ -20,22 +20,29 @@ from pumice.db.schema.block import (
 from pumice.db.schema.compute import (
     block_device_mappings,
     compute_hosts,
+    compute_quota_limits,
     flavors,
     instance_action_events,
     instance_actions,
+    keypairs,
     servers,
 )
 from pumice.db.schema.identity import (
+    access_rules,
+    application_credential_roles,
+    application_credential_rules,
+    application_credentials,
     domains,
     generations,
     login_attempts,
+    project_tags,
     projects,
     role_assignments,
     roles,
     tokens,
     users,
 )
-from pumice.db.schema.images import images
+from pumice.db.schema.images import image_members, images
 from pumice.db.schema.metering import events
 from pumice.db.schema.operations import (
     idempotency_keys,
@@ -47,17 +54,24 @@ from pumice.db.schema.operations import (
 from pumice.db.schema.quotas import quota_class_limits, quota_limits, quota_locks
 
 __all__ = [
+    "access_rules",
+    "application_credential_roles",
+    "application_credential_rules",
+    "application_credentials",
     "attachments",
     "block_device_mappings",
     "compute_hosts",
+    "compute_quota_limits",
     "domains",
     "events",
     "flavors",
     "generations",
     "idempotency_keys",
+    "image_members",
     "images",
     "instance_action_events",
     "instance_actions",
+    "keypairs",
     "login_attempts",
     "marks",
     "messages",
@@ -66,6 +80,7 @@ __all__ = [
     "operations",
     "place_owners",
     "pools",
+    "project_tags",
     "projects",
     "quota_class_limits",
     "quota_limits",

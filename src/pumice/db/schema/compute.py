@@ -1,6 +1,6 @@
-"""Compute: flavors, servers, block device mappings, instance actions, hosts."""
+"""Compute: flavors, key pairs, servers, block device mappings, instance actions, hosts, limits."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Integer, String, Table, Text
 
 from pumice.db.schema.base import Json, Uuid, live_index, metadata, name_column, one_of, time, uuid_key
 
@@ -20,6 +20,33 @@ flavors = Table(
     time("created_at", nullable=False),
     time("deleted_at"),
     live_index("uq_flavors_name", "name", unique=True),
+)
+
+keypairs = Table(
+    "keypairs",
+    metadata,
+    # The private half is never here.
+    Column("id", Integer, primary_key=True),
+    Column("user_id", Uuid, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("type", String(8), nullable=False),
+    Column("fingerprint", String(255), nullable=False),
+    Column("public_key", Text, nullable=False),
+    time("created_at", nullable=False),
+    one_of("type", "type", "ssh", "x509"),
+    # A user has a name once.
+    live_index("uq_keypairs_user_name", "user_id", "name", unique=True, where="1 = 1"),
+)
+
+compute_quota_limits = Table(
+    "compute_quota_limits",
+    metadata,
+    # What an administrator set; what is used is counted from the rows.
+    Column("project_id", Uuid, primary_key=True, comment="'': for every project without a limit of its own"),
+    Column("resource", String(32), primary_key=True),
+    Column("hard_limit", BigInteger, nullable=False, comment="-1: without limit"),
+    time("updated_at", nullable=False),
+    CheckConstraint("hard_limit >= -1", name="hard_limit"),
 )
 
 compute_hosts = Table(
@@ -58,6 +85,16 @@ servers = Table(
     Column("config_drive", Boolean, nullable=False),
     Column("locked", Boolean, nullable=False),
     Column("locked_reason", String(255)),
+    Column("hostname", String(255), comment="NULL: made of the name"),
+    Column("asked_zone", String(255), comment="the zone that was asked for, NULL: none was"),
+    Column("reservation_id", String(32), comment="servers of one request share it"),
+    Column("launch_index", Integer, comment="its place among them, NULL: 0"),
+    Column("public_key", Text, comment="of its key pair, as it was when the server was made"),
+    Column("admin_password", Text, comment="for its config drive; NULL once the server is there"),
+    Column("disk_config", String(8)),
+    Column("access_ip_v4", String(64)),
+    Column("access_ip_v6", String(64)),
+    Column("image_properties", Json, comment="of the image it was made from"),
     # Facts.
     Column("life", String(16), nullable=False),
     Column("power", String(16), nullable=False, comment="what was last observed or asked"),
@@ -100,6 +137,7 @@ block_device_mappings = Table(
     Column("disk_bus", String(16), nullable=False),
     Column("delete_on_termination", Boolean, nullable=False),
     Column("tag", String(60)),
+    Column("guest_format", String(32), comment="of a local blank disk: swap, or a file system"),
     time("created_at", nullable=False),
     time("updated_at"),
     time("deleted_at"),

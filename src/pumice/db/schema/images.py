@@ -1,6 +1,6 @@
-"""Images: what is known of each; the bytes are files of the image store."""
+"""Images and with whom each is shared; the bytes are files of the image store."""
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Integer, String, Table
 
 from pumice.db.schema.base import Json, Uuid, live_index, metadata, name_column, one_of, time, uuid_key
 
@@ -29,6 +29,12 @@ images = Table(
     time("created_at", nullable=False),
     time("updated_at", nullable=False),
     time("deleted_at"),
+    # An image that can be restored says what it was; NULL where it is not deleted, or its data is gone.
+    Column(
+        "deleted_status",
+        String(16),
+        CheckConstraint("deleted_status IS NULL OR status = 'deleted'", name="deleted_status"),
+    ),
     one_of("status", "status", "queued", "saving", "active", "deactivated", "deleted"),
     one_of("visibility", "visibility", "public", "private", "shared", "community"),
     # An image whose data can be read has its size and its SHA-512.
@@ -43,4 +49,17 @@ images = Table(
     live_index("ix_images_name", "name"),
     live_index("ix_images_project", "project_id"),
     live_index("ix_images_saving", "id", where="status = 'saving'"),
+    live_index("ix_images_deleted", "deleted_at", where="deleted_status IS NOT NULL"),
+)
+
+image_members = Table(
+    "image_members",
+    metadata,
+    Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", Uuid, primary_key=True, comment="with whom the image is shared"),
+    Column("status", String(16), nullable=False, comment="what that project says to it"),
+    time("created_at", nullable=False),
+    time("updated_at", nullable=False),
+    one_of("status", "status", "pending", "accepted", "rejected"),
+    live_index("ix_image_members_project", "project_id", "status", where="1 = 1"),
 )
