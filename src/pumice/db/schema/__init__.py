@@ -7,6 +7,7 @@ keeps its place with `deleted_at` until retention purges it; every index of the 
 from pumice.db.schema.base import metadata
 from pumice.db.schema.block import (
     attachments,
+    default_volume_types,
     marks,
     messages,
     pools,
@@ -43,6 +44,7 @@ from pumice.db.schema.identity import (
     users,
 )
 from pumice.db.schema.images import image_members, images
+from pumice.db.schema.logs import log_levels, log_reports
 from pumice.db.schema.metering import events
 from pumice.db.schema.operations import (
     idempotency_keys,
@@ -62,6 +64,7 @@ __all__ = [
     "block_device_mappings",
     "compute_hosts",
     "compute_quota_limits",
+    "default_volume_types",
     "domains",
     "events",
     "flavors",
@@ -72,6 +75,8 @@ __all__ = [
     "instance_action_events",
     "instance_actions",
     "keypairs",
+    "log_levels",
+    "log_reports",
     "login_attempts",
     "marks",
     "messages",

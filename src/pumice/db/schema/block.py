@@ -35,6 +35,15 @@ volume_type_access = Table(
     Column("project_id", Uuid, primary_key=True),
 )
 
+default_volume_types = Table(
+    "default_volume_types",
+    metadata,
+    # The type of a project's volumes that name none; without a row it is the one marked as default.
+    Column("project_id", Uuid, primary_key=True),
+    Column("volume_type_id", ForeignKey("volume_types.id"), nullable=False),
+    time("updated_at", nullable=False),
+)
+
 volumes = Table(
     "volumes",
     metadata,
@@ -64,6 +73,7 @@ volumes = Table(
     # Facts.
     Column("life", String(16), nullable=False),
     Column("broken_reason", Text),
+    Column("migration", String(16), comment="how the last migration ended: success or error; NULL: there was none"),
     # Derived from the facts, for filters and lists.
     Column("status", String(32), nullable=False),
     Column("attach_status", String(32), nullable=False),
@@ -149,7 +159,8 @@ snapshots = Table(
     CheckConstraint("(life = 'gone') = (deleted_at IS NOT NULL)", name="gone"),
     live_index("ix_snapshots_created", "created_at", "id"),
     live_index("ix_snapshots_project_created", "project_id", "created_at", "id"),
-    live_index("ix_snapshots_volume", "volume_id"),
+    # Over all rows: a volume that retention removes must have no snapshot, not even a deleted one.
+    live_index("ix_snapshots_volume", "volume_id", "deleted_at", where="1 = 1"),
     live_index("ix_snapshots_name", "name"),
     live_index("ix_snapshots_status", "status", "created_at", "id"),
     live_index("ix_snapshots_quota", "project_id", "consumes_quota", "volume_id", "size"),
@@ -202,7 +213,8 @@ attachments = Table(
         unique=True,
         where="deleted_at IS NULL AND replaces IS NULL AND NOT shared",
     ),
-    live_index("ix_attachments_volume", "volume_id"),
+    # Over all rows, as ix_snapshots_volume.
+    live_index("ix_attachments_volume", "volume_id", "deleted_at", where="1 = 1"),
     live_index("ix_attachments_server", "server_id"),
     live_index("ix_attachments_created", "created_at", "id"),
     live_index("ix_attachments_deleted", "deleted_at", where="deleted_at IS NOT NULL"),

@@ -1,7 +1,10 @@
 """Add application credentials with their rules, tags of projects, members of images, and what a deleted image was."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0003"
 down_revision = "0002"
@@ -10,6 +13,7 @@ down_revision = "0002"
 def upgrade() -> None:
     images()
     identity()
+    block()
 
 
 def images() -> None:
@@ -40,6 +44,54 @@ def images() -> None:
         sa.PrimaryKeyConstraint("image_id", "project_id", name=op.f("pk_image_members")),
     )
     op.create_index("ix_image_members_project", "image_members", ["project_id", "status"], unique=False)
+
+
+def block() -> None:
+    op.create_table(
+        "default_volume_types",
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("volume_type_id", sa.String(length=36), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["volume_type_id"], ["volume_types.id"], name=op.f("fk_default_volume_types_volume_type_id")
+        ),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_default_volume_types")),
+    )
+    op.add_column(
+        "volumes",
+        sa.Column(
+            "migration",
+            sa.String(length=16),
+            nullable=True,
+            comment="how the last migration ended: success or error; NULL: there was none",
+        ),
+    )
+    op.create_table(
+        "log_levels",
+        sa.Column("binary", sa.String(length=64), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("prefix", sa.String(length=255), nullable=False, comment="name of a logger; '': of all"),
+        sa.Column("level", sa.String(length=16), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "level IN ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')", name=op.f("ck_log_levels_level")
+        ),
+        sa.PrimaryKeyConstraint("binary", "host", "prefix", name=op.f("pk_log_levels")),
+    )
+    op.create_table(
+        "log_reports",
+        sa.Column("binary", sa.String(length=64), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("levels", _json(), nullable=False, comment="{name of a logger: level}"),
+        sa.Column("reported_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("binary", "host", name=op.f("pk_log_reports")),
+    )
+
+
+def _json() -> "sa.types.TypeEngine[Any]":
+    if op.get_bind().dialect.name == "postgresql":
+        return postgresql.JSONB(none_as_null=True, astext_type=sa.Text())
+    return sa.JSON(none_as_null=True)
 
 
 def identity() -> None:
