@@ -57,9 +57,24 @@ class Server(msgspec.Struct, frozen=True):
     config_drive: bool
     locked: bool
     locked_reason: str | None
+    locked_by: str | None
+    hostname: str | None
+    asked_zone: str | None
+    reservation_id: str | None
+    launch_index: int | None
+    public_key: str | None
+    admin_password: str | None
+    disk_config: str | None
+    access_ip_v4: str | None
+    access_ip_v6: str | None
+    image_properties: dict[str, Any] | None
     life: str
     power: str
     fault: dict[str, Any] | None
+    stage: str | None
+    stage_since: int | None
+    old_flavor: dict[str, Any] | None
+    shelved_image_id: str | None
     status: str
     vm_state: str
     task_state: str | None
@@ -87,9 +102,22 @@ class BlockDeviceMapping(msgspec.Struct, frozen=True):
     disk_bus: str
     delete_on_termination: bool
     tag: str | None
+    guest_format: str | None
     created_at: int
     updated_at: int | None
     deleted_at: int | None
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """The public half of a user's key pair; the private one is never kept."""
+
+    id: int
+    user_id: str
+    name: str
+    type: str
+    fingerprint: str
+    public_key: str
+    created_at: int
 
 
 class ServerWithVolumes(msgspec.Struct, frozen=True):
@@ -108,10 +136,15 @@ class WantedDisk(msgspec.Struct, frozen=True, kw_only=True):
     volume_size: int | None = None
     volume_type: str | None = None
     boot_index: int | None = None
+    """None: it is not booted from."""
     device_name: str | None = None
     disk_bus: str | None = None
+    guest_format: str | None = None
+    """Of a local blank disk: "swap", or the file system to make on it."""
     delete_on_termination: bool = False
     tag: str | None = None
+    field: str = "block_device_mapping_v2"
+    """Where it stands in the request, for messages."""
 
 
 class WantedServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,3 +158,14 @@ class WantedServer(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     tags: tuple[str, ...] = ()
     availability_zone: str | None = None
+    hostname: str | None = None
+    key_name: str | None = None
+    user_data: str | None = None
+    """Base64, as it came."""
+    config_drive: bool = False
+    admin_password: str | None = None
+    disk_config: str | None = None
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    min_count: int = 1
+    max_count: int = 1

@@ -85,6 +85,7 @@ servers = Table(
     Column("config_drive", Boolean, nullable=False),
     Column("locked", Boolean, nullable=False),
     Column("locked_reason", String(255)),
+    Column("locked_by", String(8), comment="owner or admin: what an administrator locked, its owner cannot unlock"),
     Column("hostname", String(255), comment="NULL: made of the name"),
     Column("asked_zone", String(255), comment="the zone that was asked for, NULL: none was"),
     Column("reservation_id", String(32), comment="servers of one request share it"),
@@ -99,6 +100,10 @@ servers = Table(
     Column("life", String(16), nullable=False),
     Column("power", String(16), nullable=False, comment="what was last observed or asked"),
     Column("fault", Json, comment="{code, message, created, details}"),
+    Column("stage", String(16), comment="resized (to be confirmed or reverted), shelved, offloaded; NULL: none"),
+    time("stage_since"),
+    Column("old_flavor", Json, comment="of a resized server: what revert brings back"),
+    Column("shelved_image_id", Uuid, comment="of a shelved server: what its local root disk was"),
     # Derived: status, vm_state, task_state from life, power, live operation.
     Column("status", String(32), nullable=False),
     Column("vm_state", String(32), nullable=False),
@@ -108,14 +113,20 @@ servers = Table(
     time("launched_at"),
     time("deleted_at"),
     one_of("life", "life", "making", "there", "broken", "going", "gone"),
-    one_of("power", "power", "on", "off", "paused", "none"),
+    one_of("power", "power", "on", "off", "paused", "suspended", "none"),
     CheckConstraint("(life = 'gone') = (deleted_at IS NOT NULL)", name="gone"),
     CheckConstraint("life <> 'broken' OR fault IS NOT NULL", name="fault"),
-    CheckConstraint("life <> 'there' OR host IS NOT NULL", name="placed"),
+    # A server is on a host, unless it was shelved and offloaded from it.
+    CheckConstraint(
+        "life <> 'there' OR host IS NOT NULL OR (stage IS NOT NULL AND stage = 'offloaded')", name="placed"
+    ),
+    # What a revert needs is there while one may be asked for.
+    CheckConstraint("(stage IS NOT NULL AND stage = 'resized') = (old_flavor IS NOT NULL)", name="resized"),
     live_index("ix_servers_created", "created_at", "id"),
     live_index("ix_servers_project_created", "project_id", "created_at", "id"),
     live_index("ix_servers_project_name", "project_id", "name"),
     live_index("ix_servers_host", "host"),
+    live_index("ix_servers_stage", "stage", "stage_since", where="stage IS NOT NULL"),
     live_index("ix_servers_deleted", "deleted_at", where="deleted_at IS NOT NULL"),
 )
 
@@ -161,6 +172,9 @@ block_device_mappings = Table(
     ),
     live_index("ix_block_device_mappings_volume", "volume_id"),
     live_index("ix_block_device_mappings_attachment", "attachment_id"),
+    # For retention: a server that it removes must have none, not even a deleted one.
+    live_index("ix_block_device_mappings_server", "server_id", where="1 = 1"),
+    live_index("ix_block_device_mappings_deleted", "deleted_at", where="deleted_at IS NOT NULL"),
 )
 
 instance_actions = Table(
@@ -176,6 +190,7 @@ instance_actions = Table(
     time("start_time", nullable=False),
     time("updated_at"),
     live_index("ix_instance_actions_server", "server_id", "start_time", where="1 = 1"),
+    live_index("ix_instance_actions_start", "start_time", where="1 = 1"),
     live_index("ix_instance_actions_request", "server_id", "request_id", where="1 = 1"),
 )
 

@@ -1,10 +1,11 @@
-"""Add application credentials with their rules, tags of projects, members of images, and what a deleted image was."""
+"""Add application credentials with their rules, tags of projects, members of images, what a deleted image was, key
+pairs, limits of compute, what else a server is made with, and the stages of resizing and shelving it."""
 
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0003"
 down_revision = "0002"
@@ -14,6 +15,9 @@ def upgrade() -> None:
     images()
     identity()
     block()
+    compute()
+    retention()
+    stages_of_servers()
 
 
 def images() -> None:
@@ -89,9 +93,7 @@ def block() -> None:
 
 
 def _json() -> "sa.types.TypeEngine[Any]":
-    if op.get_bind().dialect.name == "postgresql":
-        return postgresql.JSONB(none_as_null=True, astext_type=sa.Text())
-    return sa.JSON(none_as_null=True)
+    return sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 def identity() -> None:
@@ -196,3 +198,185 @@ def _their_rules() -> None:
     op.create_index(
         "ix_application_credential_rules_rule", "application_credential_rules", ["access_rule_id"], unique=False
     )
+
+
+def compute() -> None:
+    op.create_table(
+        "keypairs",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("type", sa.String(length=8), nullable=False),
+        sa.Column("fingerprint", sa.String(length=255), nullable=False),
+        sa.Column("public_key", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("type IN ('ssh', 'x509')", name=op.f("ck_keypairs_type")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_keypairs")),
+    )
+    op.create_index("uq_keypairs_user_name", "keypairs", ["user_id", "name"], unique=True)
+    op.create_table(
+        "compute_quota_limits",
+        sa.Column(
+            "project_id",
+            sa.String(length=36),
+            nullable=False,
+            comment="'': for every project without a limit of its own",
+        ),
+        sa.Column("resource", sa.String(length=32), nullable=False),
+        sa.Column("hard_limit", sa.BigInteger(), nullable=False, comment="-1: without limit"),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("hard_limit >= -1", name=op.f("ck_compute_quota_limits_hard_limit")),
+        sa.PrimaryKeyConstraint("project_id", "resource", name=op.f("pk_compute_quota_limits")),
+    )
+    for column in _of_servers():
+        op.add_column("servers", column)
+    op.add_column(
+        "block_device_mappings",
+        sa.Column(
+            "guest_format",
+            sa.String(length=32),
+            nullable=True,
+            comment="of a local blank disk: swap, or a file system",
+        ),
+    )
+
+
+def _of_servers() -> tuple[sa.Column[Any], ...]:
+    return (
+        sa.Column("hostname", sa.String(length=255), nullable=True, comment="NULL: made of the name"),
+        sa.Column(
+            "asked_zone", sa.String(length=255), nullable=True, comment="the zone that was asked for, NULL: none was"
+        ),
+        sa.Column("reservation_id", sa.String(length=32), nullable=True, comment="servers of one request share it"),
+        sa.Column("launch_index", sa.Integer(), nullable=True, comment="its place among them, NULL: 0"),
+        sa.Column(
+            "public_key", sa.Text(), nullable=True, comment="of its key pair, as it was when the server was made"
+        ),
+        sa.Column(
+            "admin_password", sa.Text(), nullable=True, comment="for its config drive; NULL once the server is there"
+        ),
+        sa.Column("disk_config", sa.String(length=8), nullable=True),
+        sa.Column("access_ip_v4", sa.String(length=64), nullable=True),
+        sa.Column("access_ip_v6", sa.String(length=64), nullable=True),
+        sa.Column(
+            "image_properties",
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
+            nullable=True,
+            comment="of the image it was made from",
+        ),
+    )
+
+
+def stages_of_servers() -> None:
+    json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+    for column in (
+        sa.Column(
+            "locked_by",
+            sa.String(length=8),
+            nullable=True,
+            comment="owner or admin: what an administrator locked, its owner cannot unlock",
+        ),
+        sa.Column(
+            "stage",
+            sa.String(length=16),
+            nullable=True,
+            comment="resized (to be confirmed or reverted), shelved, offloaded; NULL: none",
+        ),
+        sa.Column("stage_since", sa.BigInteger(), nullable=True),
+        sa.Column("old_flavor", json, nullable=True, comment="of a resized server: what revert brings back"),
+        sa.Column(
+            "shelved_image_id",
+            sa.String(length=36),
+            nullable=True,
+            comment="of a shelved server: what its local root disk was",
+        ),
+    ):
+        op.add_column("servers", column)
+    op.create_index(
+        "ix_servers_stage",
+        "servers",
+        ["stage", "stage_since"],
+        unique=False,
+        sqlite_where=sa.text("stage IS NOT NULL"),
+        postgresql_where=sa.text("stage IS NOT NULL"),
+    )
+    _change_checks(
+        "servers",
+        {
+            "power": (
+                "power IN ('on', 'off', 'paused', 'none')",
+                "power IN ('on', 'off', 'paused', 'suspended', 'none')",
+            ),
+            "placed": (
+                "life <> 'there' OR host IS NOT NULL",
+                "life <> 'there' OR host IS NOT NULL OR (stage IS NOT NULL AND stage = 'offloaded')",
+            ),
+            "resized": (None, "(stage IS NOT NULL AND stage = 'resized') = (old_flavor IS NOT NULL)"),
+        },
+    )
+
+
+def _change_checks(table: str, changes: "dict[str, tuple[str | None, str]]") -> None:
+    """Change CHECKs (name: what it was, what it is to be), or add some.
+
+    SQLite cannot, but for writing its own description of the table, as its manual tells: no row is touched."""
+    connection = op.get_bind()
+    if connection.dialect.name == "postgresql":
+        for name, (before, after) in changes.items():
+            if before is not None:
+                op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
+            op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, after)
+        return
+    find = sa.text("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = :name")
+    statement = connection.execute(find, {"name": table}).scalar_one()
+    for name, (before, after) in changes.items():
+        whole = f"CONSTRAINT ck_{table}_{name} CHECK ({after})"
+        if before is None:
+            statement = f"{statement.rstrip().removesuffix(')')}, {whole})"
+        else:
+            old = f"CONSTRAINT ck_{table}_{name} CHECK ({before})"
+            if old not in statement:
+                raise RuntimeError(f"the table {table} has no such constraint: {old}")
+            statement = statement.replace(old, whole)
+    version = connection.execute(sa.text("PRAGMA schema_version")).scalar_one()
+    connection.execute(sa.text("PRAGMA writable_schema = ON"))
+    write = sa.text("UPDATE sqlite_schema SET sql = :sql WHERE type = 'table' AND name = :name")
+    connection.execute(write, {"sql": statement, "name": table})
+    connection.execute(sa.text(f"PRAGMA schema_version = {version + 1}"))
+    connection.execute(sa.text("PRAGMA writable_schema = OFF"))
+
+
+def retention() -> None:
+    op.create_table(
+        "purges",
+        sa.Column("table_name", sa.String(length=64), nullable=False),
+        sa.Column("newest", sa.BigInteger(), nullable=False),
+        sa.Column("removed", sa.BigInteger(), nullable=False, comment="rows, in all"),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("table_name", name=op.f("pk_purges")),
+    )
+    op.create_table(
+        "usage_audits",
+        sa.Column("period", sa.String(length=16), nullable=False, comment="hour@0, month@1"),
+        sa.Column("ends_at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("begins_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=False),
+        sa.Column("sent", sa.Integer(), nullable=False, comment="events"),
+        sa.Column("failed", sa.Integer(), nullable=False, comment="rows that could not be told"),
+        sa.CheckConstraint("begins_at < ends_at", name=op.f("ck_usage_audits_period")),
+        sa.PrimaryKeyConstraint("period", "ends_at", name=op.f("pk_usage_audits")),
+    )
+    op.create_index("ix_usage_audits_finished", "usage_audits", ["finished_at"], unique=False)
+    for table in ("snapshots", "attachments"):
+        op.drop_index(f"ix_{table}_volume", table_name=table)
+        op.create_index(f"ix_{table}_volume", table, ["volume_id", "deleted_at"], unique=False)
+    op.create_index("ix_block_device_mappings_server", "block_device_mappings", ["server_id"], unique=False)
+    op.create_index(
+        "ix_block_device_mappings_deleted",
+        "block_device_mappings",
+        ["deleted_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NOT NULL"),
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
+    )
+    op.create_index("ix_instance_actions_start", "instance_actions", ["start_time"], unique=False)
