@@ -28,6 +28,7 @@ OTHER_VARIABLES = frozenset(
 """Variables with our prefix that are no settings: of the first start, tests, the command line, the supervisor."""
 
 Seconds = Annotated[int, Meta(ge=1)]
+Days = Annotated[int, Meta(ge=1, le=100_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -70,6 +71,21 @@ class HypervisorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     command_channel: Annotated[
         bool, _help("Give guests the port lab.cmd, by which tests and the demo talk to their guest.")
     ] = False
+
+
+class RetentionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `[retention]` table: how many days rows that are over stay. Messages and tokens say themselves when they
+    expire; for idempotency keys see `idempotency_hours`."""
+
+    volumes: Annotated[
+        Days, _help("Days that deleted volumes and snapshots are known: for usage audits of periods long ago.")
+    ] = 400
+    attachments: Annotated[Days, _help("Days that released attachments are known.")] = 90
+    servers: Annotated[Days, _help("Days that deleted servers are known.")] = 90
+    images: Annotated[Days, _help("Days that deleted images, flavors and volume types are known.")] = 90
+    instance_actions: Annotated[Days, _help("Days that the actions of servers are known, of living ones too.")] = 365
+    events: Annotated[Days, _help("Days that events and samples can be asked for.")] = 400
+    operations: Annotated[Days, _help("Days that ended operations and worker sessions are known.")] = 30
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,6 +139,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _help("What users may filter lists of volumes, snapshots, attachments, messages by; not named: by everything."),
     ] = {}
     hypervisor: Annotated[HypervisorSettings, _help("What runs the guests.")] = HypervisorSettings()
+    retention: Annotated[RetentionSettings, _help("How long rows that are over are kept.")] = RetentionSettings()
     backends: Annotated[list[BackendSettings], Meta(min_length=1), _help("Where volumes are.")] = msgspec.field(
         default_factory=lambda: [BackendSettings(name="file")]
     )
@@ -250,8 +267,9 @@ def _refuse_unknown(values: Mapping[str, Any], path: Path) -> None:
     _known(values, Settings, "", path)
     if "state_directory" in values:
         raise SettingsError(f"{path}: state_directory is given by --state, not by the file")
-    if isinstance(table := values.get("hypervisor"), dict):
-        _known(table, HypervisorSettings, "hypervisor.", path)
+    for name, kind, _ in _fields(Settings):
+        if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(table := values.get(name), dict):
+            _known(table, kind, f"{name}.", path)
     backends = values.get("backends")
     for index, backend in enumerate(backends if isinstance(backends, list) else ()):
         if isinstance(backend, dict):

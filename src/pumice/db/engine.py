@@ -140,6 +140,12 @@ class Database:
         if tx._topics:
             self.bus.send(tx._topics)
 
+    @contextmanager
+    def alone(self) -> Iterator[Path]:
+        """The file of a SQLite database while nobody writes to it, in this process or another."""
+        with self._lock:
+            yield Path(self.url.database or "")
+
     def _transaction(self) -> Generator[Transaction, None, Transaction]:
         committing = False
         try:
@@ -269,6 +275,7 @@ def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
     def connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
         for pragma in (
+            "auto_vacuum=INCREMENTAL",  # of a file that is made now; see `db.space`
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",

@@ -54,6 +54,7 @@ from pumice.db.schema.operations import (
     worker_sessions,
 )
 from pumice.db.schema.quotas import quota_class_limits, quota_limits, quota_locks
+from pumice.db.schema.retention import purges, usage_audits
 
 __all__ = [
     "access_rules",
@@ -87,6 +88,7 @@ __all__ = [
     "pools",
     "project_tags",
     "projects",
+    "purges",
     "quota_class_limits",
     "quota_limits",
     "quota_locks",
@@ -96,6 +98,7 @@ __all__ = [
     "services",
     "snapshots",
     "tokens",
+    "usage_audits",
     "users",
     "volume_holds",
     "volume_type_access",

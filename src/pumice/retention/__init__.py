@@ -1,0 +1,1 @@
+"""Retention: rows that nobody asks for any more are removed, so that every table stays bounded."""
