@@ -15,10 +15,8 @@ from typing import Any
 
 import httpx
 
-from pumice.api import compute, identity, volume
 from pumice.api.edge.logs import AccessLog
 from pumice.api.edge.services import Services
-from pumice.api.faces import compute_face, identity_face, volume_face
 from pumice.identity.bootstrap import bootstrap
 from pumice.identity.identity import Identity
 from pumice.operations.waiting import OperationWaiter
@@ -112,7 +110,8 @@ class ServedCloud:
         self._service_token: str | None = None
         self._password = secrets.token_urlsafe(12)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.port = int(self._listener.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
         bootstrap(cloud.database, folder, f"{self.url}/identity/v3", "RegionOne", "pumice", self._password)
         self._identity = Identity()
         self._waiter = OperationWaiter(cloud.database)
@@ -125,14 +124,13 @@ class ServedCloud:
             images=cloud.images,
             access_log=AccessLog(None),
         )
-        faces = [identity_face(identity.ROUTES), volume_face(volume.ROUTES), compute_face(compute.ROUTES)]
-        self._server = make_server(services, settings, faces)
+        self._server = make_server(services, settings)
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), name="api")
         self._thread.start()
         wait_until(lambda: self._server.started, DEADLINE, "the server listens")
         self.http = httpx.Client(base_url=self.url, timeout=60)
         self._admin = self._login("admin", self._password, {"name": "admin", "domain": {"id": "default"}})
-        self._roles = {role["name"]: role["id"] for role in self._identity_call("GET", "/roles")["roles"]}
+        self._roles = {role["name"]: role["id"] for role in self.identity_call("GET", "/roles")["roles"]}
 
     def close(self) -> None:
         self.http.close()
@@ -146,10 +144,10 @@ class ServedCloud:
         name, password = f"user-{secrets.token_hex(4)}", secrets.token_urlsafe(9)
         if project_id is None:
             project = {"project": {"name": name}}
-            project_id = str(self._identity_call("POST", "/projects", project)["project"]["id"])
+            project_id = str(self.identity_call("POST", "/projects", project)["project"]["id"])
         user = {"user": {"name": name, "password": password}}
-        user_id = self._identity_call("POST", "/users", user)["user"]["id"]
-        self._identity_call("PUT", f"/projects/{project_id}/users/{user_id}/roles/{self._roles[role]}")
+        user_id = self.identity_call("POST", "/users", user)["user"]["id"]
+        self.identity_call("PUT", f"/projects/{project_id}/users/{user_id}/roles/{self._roles[role]}")
         return Account(self, project_id, user_id, self._login(name, password, {"id": project_id}))
 
     def nova(self, user: Account) -> Account:
@@ -170,7 +168,7 @@ class ServedCloud:
         wait_until(lambda: self.cloud.found(server_id).status == "ACTIVE", DEADLINE, "the server is active")
         return server_id
 
-    def _identity_call(self, method: str, path: str, body: Any = None) -> Any:
+    def identity_call(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"X-Auth-Token": self._admin}
         answer = self.http.request(method, f"/identity/v3{path}", headers=headers, json=body)
         assert answer.is_success, answer.text
