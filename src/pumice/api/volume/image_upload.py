@@ -45,7 +45,7 @@ def upload(tx: Transaction, call: Call) -> Any:
         "disk_format": image.disk_format,
         "container_format": image.container_format,
         "size": volume.size,
-        "volume_type": begun.found.type_name,
+        "volume_type": {"id": volume.volume_type_id, "name": begun.found.type_name},
         "display_description": volume.description,
         "updated_at": isoformat(volume.updated_at),
     }
