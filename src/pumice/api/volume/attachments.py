@@ -81,7 +81,7 @@ def create(tx: Transaction, call: Call) -> Any:
         mode=asked.mode,
         replacing=call.caller.has_service_token,
     )
-    if asked.connector is None:
+    if not asked.connector:  # the clients send an empty one where they mean none
         return DETAIL.render(reserved, call)
     return _connect(tx, call, reserved.id, asked.connector)
 

@@ -1,6 +1,7 @@
 """Services: GET /os-services (Block Storage API v3, "Services"): who works, and if not, why.
 
-What fails is shown where the operator looks: `disabled_reason` of a service that is down carries its problems.
+What fails is shown where the operator looks: `disabled_reason` of a service that is down carries its problems. A
+frozen backend takes no new volumes, so it is shown as disabled, with that reason.
 """
 
 from typing import Any
@@ -16,6 +17,8 @@ from pumice.db.engine import Transaction
 def _reason(service: Service) -> str | None:
     if service.disabled:
         return service.disabled_reason
+    if service.frozen:
+        return "frozen"
     return "; ".join(f"{problem['sentence']} ({problem['fix']})" for problem in service.problems) or None
 
 
@@ -28,7 +31,7 @@ SERVICE = View(
     Field("binary"),
     Field("host"),
     Field("zone", lambda service: service.availability_zone),
-    Field("status", lambda service: "disabled" if service.disabled else "enabled"),
+    Field("status", lambda service: "disabled" if service.disabled or service.frozen else "enabled"),
     Field("state", _state),
     Field("updated_at", lambda service: isoformat(service.reported_at)),
     Field("disabled_reason", _reason),
