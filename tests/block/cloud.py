@@ -20,7 +20,7 @@ from pumice.block.status import volume_status as derive
 from pumice.caller import Caller, new_id, new_request_id
 from pumice.db.engine import Database, Transaction
 from pumice.db.schema import attachments, metadata, snapshots, volume_holds, volumes
-from pumice.operations import store
+from pumice.operations import claiming, store
 from pumice.operations.model import Registry
 from pumice.operations.runner import Runner
 from pumice.operations.sessions import WorkerSession
@@ -113,8 +113,8 @@ class BlockCloud:
         """Run every operation that may run now, until none is left."""
         kinds = self.registry.kinds()
         while True:
-            self.write(store.claim, self.session.id, self.session.reach, kinds, 100)
-            waiting = self.read(store.assigned, self.session.id, kinds, 100)
+            self.write(claiming.claim, self.session.id, self.session.reach, kinds, 100)
+            waiting = self.read(claiming.assigned, self.session.id, kinds, 100)
             if not waiting:
                 return
             for one in waiting:

@@ -10,7 +10,7 @@ from pumice.clock import SECOND
 from pumice.db.engine import Database, Transaction
 from pumice.db.schema import worker_sessions
 from pumice.errors import Busy
-from pumice.operations import store
+from pumice.operations import claiming, store
 from pumice.operations.model import Claim, Operation, OperationRow, Registry, Step, exclusive, shared
 from pumice.operations.sessions import PlaceTaken, WorkerSession, end_session
 from pumice.operations.store import Answer
@@ -58,7 +58,7 @@ def ask(database: Database, kind: Operation[Nothing], *claims: Claim, delay: int
 
 
 def claimed(database: Database, row: OperationRow, session: str = "s") -> OperationRow:
-    assert database.run_write(store.claim, session, [row.place], REGISTRY.kinds(), 1) == 1
+    assert database.run_write(claiming.claim, session, [row.place], REGISTRY.kinds(), 1) == 1
     stored = database.run_read(store.get, row.id)
     assert stored is not None
     return stored
@@ -146,7 +146,7 @@ def test_only_what_was_marked_counts_a_second_crash(database: Database) -> None:
         _crash(database)
         for operation_id in (row.id, bystander.id):
             database.run_write(store.hasten, operation_id)
-        assert database.run_write(store.claim, "s", ["backend:a"], REGISTRY.kinds(), 5) == 2
+        assert database.run_write(claiming.claim, "s", ["backend:a"], REGISTRY.kinds(), 5) == 2
         again = database.run_read(store.get, row.id)
         assert again is not None
         assert database.run_write(store.mark_started, again) is not None
@@ -192,10 +192,10 @@ def test_a_cancel_is_done_refused_or_missing(database: Database) -> None:
 def test_what_must_wait_or_is_of_an_unknown_kind_is_not_claimed(database: Database) -> None:
     ask(database, SNAPSHOT, delay=3600 * SECOND)
     ask(database, DELETE)
-    assert not database.run_read(store.claimable, ["backend:a"], ["snapshot.create"])
-    assert database.run_write(store.claim, "s", ["backend:a"], ["snapshot.create"], 5) == 0
-    assert database.run_write(store.claim, "s", ["backend:other"], REGISTRY.kinds(), 5) == 0
-    assert database.run_read(store.claimable, ["backend:a"], REGISTRY.kinds())
+    assert not database.run_read(claiming.claimable, ["backend:a"], ["snapshot.create"])
+    assert database.run_write(claiming.claim, "s", ["backend:a"], ["snapshot.create"], 5) == 0
+    assert database.run_write(claiming.claim, "s", ["backend:other"], REGISTRY.kinds(), 5) == 0
+    assert database.run_read(claiming.claimable, ["backend:a"], REGISTRY.kinds())
 
 
 def test_lists_are_filtered_and_paged_newest_first(database: Database) -> None:

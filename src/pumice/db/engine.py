@@ -11,23 +11,24 @@ of three writers starves the others, so each write transaction first takes a `fl
 """
 
 import asyncio
-import fcntl
-import os
 import sqlite3
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
-from sqlalchemy import CursorResult, Engine, Executable, create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from pumice.clock import Clock
+from pumice.db.group_commit import GroupCommit
+from pumice.db.locks import OneAtATime, WriteLock
+from pumice.db.transaction import Transaction as Transaction
 from pumice.db.wakeup import DatagramBus, PostgresBus, WakeupBus
 from pumice.errors import Conflict, Unavailable
 
@@ -55,34 +56,6 @@ class DatabaseUnavailable(Unavailable):
     """True: certainly nothing of the transaction was kept. False: its commit may have succeeded."""
 
 
-class Transaction:
-    """What domain functions get: execute statements, know the time, wake others after the commit."""
-
-    __slots__ = ("_topics", "_written", "connection", "now", "sqlite")
-
-    def __init__(self, connection: Connection, now: int, sqlite: bool) -> None:
-        self.connection = connection
-        self.now = now
-        """Microseconds; one value for the whole transaction."""
-        self.sqlite = sqlite
-        self._topics: list[str] = []
-        self._written: list[Callable[[], None]] = []
-
-    def execute(
-        self, statement: Executable, parameters: dict[str, Any] | Sequence[dict[str, Any]] | None = None
-    ) -> CursorResult[*tuple[Any, ...]]:
-        return self.connection.execute(statement, parameters)
-
-    def wake(self, topic: str) -> None:
-        """After the commit, tell every process (this one too) about the topic, e.g. "operation:1234"."""
-        if topic not in self._topics:
-            self._topics.append(topic)
-
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """Run the call in this process once the transaction is committed; never when it is rolled back."""
-        self._written.append(call)
-
-
 class Database:
     """One database, as one process sees it. `url`: "sqlite:///path/pumice.db" or "postgresql+psycopg://..."."""
 
@@ -96,10 +69,11 @@ class Database:
                 raise ValueError("a SQLite database must be a file, so that several processes can share it")
             path = Path(self.url.database)
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _WriteLock(path.with_name(path.name + ".lock"))
+            self._lock = WriteLock(path.with_name(path.name + ".lock"))
             self._writer = _sqlite_engine(self.url, read_only=False)
             self._reader = _sqlite_engine(self.url, read_only=True)
-            self._reader_lock = _OneAtATime("database.read()")
+            self._reader_lock = OneAtATime("database.read()")
+            self._group = GroupCommit(self.write, self.clock.now)
             self.bus = DatagramBus(path.with_name(path.name + ".wake"))
             self.write_threads = ThreadPoolExecutor(1, "db-write")
             self.read_threads = ThreadPoolExecutor(1, "db-read")
@@ -135,10 +109,10 @@ class Database:
                 tx = yield from self._transaction()
         else:
             tx = yield from self._transaction()
-        for call in tx._written:
+        for call in tx.then:
             call()
-        if tx._topics:
-            self.bus.send(tx._topics)
+        if tx.topics:
+            self.bus.send(tx.topics)
 
     @contextmanager
     def alone(self) -> Iterator[Path]:
@@ -152,8 +126,8 @@ class Database:
             with self._writer.begin() as connection:
                 tx = Transaction(connection, self.clock.now(), self.sqlite)
                 yield tx
-                if not self.sqlite and tx._topics:
-                    connection.execute(_NOTIFY, {"topics": "\n".join(tx._topics)})
+                if not self.sqlite and tx.topics:
+                    connection.execute(_NOTIFY, {"topics": "\n".join(tx.topics)})
                 committing = True
         except (OperationalError, InterfaceError) as error:
             translated = _translate(error)
@@ -178,7 +152,12 @@ class Database:
     async def call_write(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run `function(tx, *args, **kwargs)` as one write transaction in the writer's thread.
 
-        On PostgreSQL a deadlock victim is run again (the function has no effect but its rows)."""
+        It may share its transaction with others on SQLite (`group_commit.py`), and on PostgreSQL a deadlock's victim is
+        run again: the function has no effect but its rows."""
+        if self.sqlite:
+            asked = self._group.ask(partial(_with_transaction, function, args, kwargs))
+            self.write_threads.submit(self._group.serve)
+            return await asyncio.wrap_future(asked)
         return await asyncio.wrap_future(self.write_threads.submit(self.run_write, function, *args, **kwargs))
 
     async def call_read(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -202,13 +181,15 @@ class Database:
 
         Runs the function again when PostgreSQL chose it as the victim of a deadlock, and once when the connection
         proved dead before the commit (a restarted server leaves dead connections in the pool)."""
+        if self.sqlite:
+            return self._group.run(partial(_with_transaction, function, args, kwargs))
         reconnected = False
         for attempt in range(4):
             try:
                 with self.write() as tx:
                     return function(tx, *args, **kwargs)
             except DatabaseUnavailable as error:
-                if reconnected or self.sqlite or not error.before_commit:
+                if reconnected or not error.before_commit:
                     raise
                 reconnected = True
             except DBAPIError as error:
@@ -217,45 +198,8 @@ class Database:
         raise AssertionError("unreachable")
 
 
-class _OneAtATime:
-    """A lock that says so when a thread that holds it wants it again, instead of waiting for itself for ever."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._lock = what, threading.Lock()
-        self._holder: int | None = None
-
-    def __enter__(self) -> None:
-        if self._holder == threading.get_ident():
-            raise RuntimeError(f"{self._what} within {self._what} in one thread: pass the transaction on instead")
-        self._lock.acquire()
-        self._holder = threading.get_ident()
-
-    def __exit__(self, *error: object) -> None:
-        self._holder = None
-        self._lock.release()
-
-
-class _WriteLock:
-    """Across threads and processes: one write transaction at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self._thread = _OneAtATime("database.write()")
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def __enter__(self) -> None:
-        self._thread.__enter__()
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-        except BaseException:
-            self._thread.__exit__()
-            raise
-
-    def __exit__(self, *error: object) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._thread.__exit__()
-
-    def close(self) -> None:
-        os.close(self._file)
+def _with_transaction(function: Callable[..., T], args: Any, kwargs: Any, tx: Transaction) -> T:
+    return function(tx, *args, **kwargs)
 
 
 _NOTIFY = text("SELECT pg_notify('pumice', :topics)")

@@ -92,7 +92,7 @@ def shared(resource_type: str, resource_id: str) -> Claim:
     return Claim(resource_type, resource_id, "shared")
 
 
-class OperationRow(msgspec.Struct, frozen=True, kw_only=True):
+class OperationRow(msgspec.Struct, frozen=True):
     """An operation as stored; `arguments` and `results` are plain JSON."""
 
     id: str

@@ -71,8 +71,11 @@ class Runner:
         self._session = session
         self._stopping = stopping
 
-    def run(self, row: OperationRow, may_go_on: Callable[[OperationRow], bool] = lambda row: True) -> None:
-        """Run it as far as it goes here and now. Returns always; what went wrong is in the row and in the log.
+    def run(
+        self, row: OperationRow, may_go_on: Callable[[OperationRow], bool] = lambda row: True
+    ) -> OperationRow | None:
+        """Run it as far as it goes here and now. Returns always, the row as it is then (None: another session's); what
+        went wrong is in the row and in the log.
 
         may_go_on: asked before each further step; when it says no, the operation stays claimed and waits."""
         failure: Exception | None = None
@@ -90,6 +93,7 @@ class Runner:
                     failure = error
                 else:
                     current = self._give_up_for_now(current, error)
+        return current
 
     def _runnable(self, row: OperationRow) -> bool:
         mine = row.session_id == self._session.id and row.state in store.LIVE

@@ -302,8 +302,3 @@ def end_session(tx: Transaction, session_id: str, *, crashed: bool, heartbeat_at
     tx.execute(delete(place_owners).where(place_owners.c.session_id == session_id))
     tx.wake(CLAIMABLE_TOPIC)
     return True
-
-
-def forget_ended(tx: Transaction, before: int) -> int:
-    """Remove the rows of sessions that ended before this time; returns how many."""
-    return tx.execute(delete(worker_sessions).where(worker_sessions.c.ended_at < before)).rowcount

@@ -2,17 +2,17 @@
 
     enqueue, request_cancel, hasten      called by the domains, inside their own transactions
     get, live_for, list_operations       reading; `live_for` is what statuses are derived from
-    claim, assigned, due_at              called by the worker's loop (`worker.py`)
     advance, begin_undo, retreat,        called by the worker for a step it has in its hands; they return the new row,
     finish, defer, mark_started          or None when another session has taken the operation over
 
-The worker's changes are fenced: they say "while the row is as I know it" (session, epoch, state, position). Nothing
-here runs a step or calls a driver.
+The worker's changes are fenced: they say "while the row is as I know it" (session, epoch, state, position). What the
+worker's loop claims and finds is in `claiming.py`. Nothing here runs a step or calls a driver.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from typing import Any, cast
 
 import msgspec
@@ -24,20 +24,17 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    false,
-    func,
     insert,
     literal,
     or_,
     select,
     text,
-    true,
     update,
 )
-from sqlalchemy.engine import Row
 
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
+from pumice.db.rows import columns
 from pumice.db.schema import operation_resources, operations, place_owners, worker_sessions
 from pumice.errors import Busy
 from pumice.operations.model import (
@@ -56,7 +53,8 @@ LIVE: tuple[State, State] = ("running", "undoing")
 CLAIMABLE_TOPIC = "operations"
 
 _resources = operation_resources
-_live = operations.c.state.in_(LIVE)
+_live = operations.c.state.in_([literal(state) for state in LIVE])
+_ROW = columns(operations, OperationRow)
 
 
 class Answer(Enum):
@@ -121,7 +119,6 @@ def enqueue(
         "results": {},
         "position": 0,
         "place": place,
-        "session_id": _owner_of(place),
         "epoch": 1,
         "attempts": 0,
         "crashes": 0,
@@ -131,12 +128,10 @@ def enqueue(
         "created_at": tx.now,
         "updated_at": tx.now,
     }
-    row = _row(tx.execute(insert(operations).values(values).returning(operations)).one())
+    row = _row(tx.execute(_ENQUEUE, {**values, "owned_place": place}).one())
     if wanted:
-        tx.execute(
-            insert(_resources),
-            [{"operation_id": operation_id, **msgspec.structs.asdict(claim)} for claim in wanted],
-        )
+        rows = [{"operation_id": operation_id, **msgspec.structs.asdict(claim)} for claim in wanted]
+        tx.execute(_HOLD, rows)
     tx.wake(CLAIMABLE_TOPIC)
     operation.settle(tx, Run(operation_id, arguments, {}, row.epoch, row, database=cast(Any, None), world=None))
     return row
@@ -149,7 +144,7 @@ def take(tx: Transaction, operation_id: str, claims: Iterable[Claim]) -> None:
     _refuse_if_held(tx, wanted)
     if wanted:
         rows = [{"operation_id": operation_id, **msgspec.structs.asdict(claim)} for claim in wanted]
-        tx.execute(insert(_resources), rows)
+        tx.execute(_HOLD, rows)
 
 
 def give_up(tx: Transaction, operation_id: str, resource_type: str, resource_id: str) -> None:
@@ -178,24 +173,23 @@ def _refuse_if_held(tx: Transaction, wanted: Sequence[Claim]) -> None:
         return
     if not tx.sqlite:
         tx.execute(_LOCK_RESOURCES, {"keys": [_lock_key(claim) for claim in wanted]})
-    conflicts = [
-        and_(
-            _resources.c.resource_type == claim.resource_type,
-            _resources.c.resource_id == claim.resource_id,
-            true() if claim.mode == "exclusive" else _resources.c.mode == "exclusive",
-        )
-        for claim in wanted
-    ]
-    held = tx.execute(
-        select(_resources.c.resource_type, _resources.c.resource_id, operations.c.kind)
-        .join(operations, operations.c.id == _resources.c.operation_id)
-        .where(or_(false(), *conflicts))
-        .limit(1)
-    ).first()
-    if held is not None:
-        raise Busy(held.resource_type.capitalize(), held.resource_id, held.kind)
+    for claim in wanted:
+        key = {"resource_type": claim.resource_type, "resource_id": claim.resource_id}
+        held = tx.execute(_HOLDERS if claim.mode == "exclusive" else _EXCLUSIVE_HOLDERS, key).first()
+        if held is not None:
+            raise Busy(held.resource_type.capitalize(), held.resource_id, held.kind)
 
 
+_HOLD = insert(_resources)
+_HOLDERS = (
+    select(_resources.c.resource_type, _resources.c.resource_id, operations.c.kind)
+    .join(operations, operations.c.id == _resources.c.operation_id)
+    .where(
+        _resources.c.resource_type == bindparam("resource_type"), _resources.c.resource_id == bindparam("resource_id")
+    )
+    .limit(1)
+)
+_EXCLUSIVE_HOLDERS = _HOLDERS.where(_resources.c.mode == "exclusive")
 _LOCK_RESOURCES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS BIGINT[])) AS key")
 
 
@@ -204,16 +198,17 @@ def _lock_key(claim: Claim) -> int:
     return int.from_bytes(digest, signed=True)
 
 
-def _owner_of(place: str) -> Any:
+def _owner_of(place: Any) -> Any:
     """SQL: the live session that owns the place; NULL for none and for work that anybody may do."""
-    if place == ANYWHERE:
-        return None
     return (
         select(place_owners.c.session_id)
         .join(worker_sessions, worker_sessions.c.id == place_owners.c.session_id)
-        .where(place_owners.c.place == place, worker_sessions.c.ended_at.is_(None))
+        .where(place_owners.c.place == place, place_owners.c.place != ANYWHERE, worker_sessions.c.ended_at.is_(None))
         .scalar_subquery()
     )
+
+
+_ENQUEUE = insert(operations).values(session_id=_owner_of(bindparam("owned_place"))).returning(*_ROW)
 
 
 def request_cancel(tx: Transaction, registry: Registry, operation_id: str) -> Answer:
@@ -255,8 +250,11 @@ def _answer(tx: Transaction, operation_id: str, changed: int) -> Answer:
 
 
 def get(tx: Transaction, operation_id: str) -> OperationRow | None:
-    found = tx.execute(select(operations).where(operations.c.id == operation_id)).first()
+    found = tx.execute(_GET, {"known_id": operation_id}).first()
     return None if found is None else _row(found)
+
+
+_GET = select(*_ROW).where(operations.c.id == bindparam("known_id"))
 
 
 def live_for(tx: Transaction, resource_type: str, resource_id: str) -> list[LiveOperation]:
@@ -294,7 +292,7 @@ def list_operations(
     after: OperationRow | None = None,
 ) -> list[OperationRow]:
     """The newest first; the next page starts `after` the last row of this one."""
-    wanted: Select[Any] = select(operations)
+    wanted: Select[Any] = select(*_ROW)
     if live is not None:
         wanted = wanted.where(_live if live else operations.c.finished_at.is_not(None))
     for name, value in (("kind", kind), ("subject_id", subject_id), ("project_id", project_id), ("place", place)):
@@ -306,84 +304,6 @@ def list_operations(
         wanted = wanted.where(or_(older, same))
     wanted = wanted.order_by(operations.c.created_at.desc(), operations.c.id.desc()).limit(limit)
     return [_row(found) for found in tx.execute(wanted)]
-
-
-def purge(tx: Transaction, before: int) -> int:
-    """Forget operations that ended before this time; returns how many."""
-    return tx.execute(delete(operations).where(operations.c.finished_at < before)).rowcount
-
-
-# ---- the worker's loop
-
-
-class Waiting(msgspec.Struct, frozen=True):
-    """What the worker's loop must know to choose what to start next."""
-
-    id: str
-    kind: str
-    state: State
-    position: int
-    crashes: int
-
-
-def claimable(tx: Transaction, places: Collection[str], kinds: Collection[str]) -> bool:
-    """Is there anything that nobody has claimed and that `claim` would give? A read, so that idle polls write not."""
-    return tx.execute(select(operations.c.id).where(_free(tx, places, kinds)).limit(1)).first() is not None
-
-
-def claim(tx: Transaction, session_id: str, places: Collection[str], kinds: Collection[str], limit: int) -> int:
-    """Give up to `limit` unclaimed operations whose time has come to the session; the epoch of each grows."""
-    chosen = (
-        select(operations.c.id)
-        .where(_free(tx, places, kinds))
-        .order_by(operations.c.not_before)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    statement = (
-        update(operations)
-        .where(operations.c.id.in_(chosen), operations.c.session_id.is_(None))
-        .values(session_id=session_id, epoch=operations.c.epoch + 1)
-    )
-    return tx.execute(statement).rowcount
-
-
-def _free(tx: Transaction, places: Collection[str], kinds: Collection[str]) -> ColumnElement[bool]:
-    return and_(
-        _live,
-        operations.c.session_id.is_(None),
-        operations.c.place.in_(places),
-        operations.c.not_before <= tx.now,
-        operations.c.kind.in_(kinds),
-    )
-
-
-def assigned(tx: Transaction, session_id: str, kinds: Collection[str], limit: int) -> list[Waiting]:
-    """What the session has claimed and may run now (what it is running included), the longest due first."""
-    found = tx.execute(
-        select(operations.c.id, operations.c.kind, operations.c.state, operations.c.position, operations.c.crashes)
-        .where(
-            operations.c.session_id == session_id,
-            _live,
-            operations.c.not_before <= tx.now,
-            operations.c.kind.in_(kinds),
-        )
-        .order_by(operations.c.not_before, operations.c.created_at)
-        .limit(limit)
-    )
-    return [Waiting(**row._mapping) for row in found]
-
-
-def due_at(tx: Transaction, session_id: str, places: Collection[str]) -> int | None:
-    """When the next operation that waits for its time may be run by this session (microseconds)."""
-    mine = or_(
-        operations.c.session_id == session_id,
-        and_(operations.c.session_id.is_(None), operations.c.place.in_(places)),
-    )
-    found: int | None = tx.execute(
-        select(func.min(operations.c.not_before)).where(_live, mine, operations.c.not_before > tx.now)
-    ).scalar_one()
-    return found
 
 
 # ---- the worker's changes, fenced
@@ -431,9 +351,12 @@ def finish(tx: Transaction, row: OperationRow, state: State, *, results: Mapping
         finished_at=tx.now,
     )
     if ended is not None:
-        tx.execute(delete(_resources).where(_resources.c.operation_id == row.id))
+        tx.execute(_LET_GO, {"known_id": row.id})
         tx.wake(moved_topic(row.id))
     return ended
+
+
+_LET_GO = delete(_resources).where(_resources.c.operation_id == bindparam("known_id"))
 
 
 def defer(tx: Transaction, row: OperationRow, *, pause: int, reason: str, failed_try: bool) -> OperationRow | None:
@@ -458,21 +381,38 @@ def report_progress(tx: Transaction, row: OperationRow, percent: int) -> Operati
 
 
 def _change(tx: Transaction, row: OperationRow, **values: Any) -> OperationRow | None:
-    statement = (
-        update(operations)
-        .where(
-            operations.c.id == row.id,
-            operations.c.session_id == row.session_id,
-            operations.c.epoch == row.epoch,
-            operations.c.state == row.state,
-            operations.c.position == row.position,
-        )
-        .values(updated_at=tx.now, **values)
-        .returning(operations)
-    )
-    found = tx.execute(statement).first()
+    fixed = {name: value for name, value in values.items() if isinstance(value, ColumnElement)}
+    plain = {name: value for name, value in values.items() if name not in fixed}
+    statement = _changing(tuple(sorted(plain)))
+    if fixed:
+        statement = statement.values(**fixed)
+    known = {
+        "known_id": row.id,
+        "known_session": row.session_id,
+        "known_epoch": row.epoch,
+        "known_state": row.state,
+        "known_position": row.position,
+    }
+    found = tx.execute(statement, {**plain, **known, "updated_at": tx.now}).first()
     return None if found is None else _row(found)
 
 
-def _row(found: Row[Any]) -> OperationRow:
-    return OperationRow(**found._mapping)
+@cache
+def _changing(names: tuple[str, ...]) -> Any:
+    """The fenced UPDATE of these columns, made once: building it costs more than running it."""
+    return (
+        update(operations)
+        .where(
+            operations.c.id == bindparam("known_id"),
+            operations.c.session_id.is_not_distinct_from(bindparam("known_session")),
+            operations.c.epoch == bindparam("known_epoch"),
+            operations.c.state == bindparam("known_state"),
+            operations.c.position == bindparam("known_position"),
+        )
+        .values({name: bindparam(name) for name in (*names, "updated_at")})
+        .returning(*_ROW)
+    )
+
+
+def _row(found: Any) -> OperationRow:
+    return OperationRow(*found)

@@ -1,7 +1,8 @@
 """The worker: one loop that finds what this session may run now, and threads that run it (`runner.py`).
 
-The loop wakes on the bus's "operations", when a thread has ended, when the next `not_before` has come, and once a
-second. What a place's owner gets with the enqueue needs no claim of its own: the loop only reads then.
+The loop wakes on the bus's "operations", when a thread has ended and nothing more is ready, when the next `not_before`
+has come, and once a second. What a place's owner gets with the enqueue needs no claim of its own: the loop only reads
+then. What it found beyond the free threads stays `ready`: a thread that ends takes its next from there.
 
 Two rules keep work from starving: steps declared `long` take at most half of the threads; operations that have seen two
 workers die run one at a time, so that a step that kills its worker is found out and its neighbours are not blamed.
@@ -15,11 +16,11 @@ from typing import Any
 
 from pumice.clock import SECOND
 from pumice.db.engine import Database, DatabaseUnavailable
-from pumice.operations import store
+from pumice.operations import claiming, store
+from pumice.operations.claiming import Waiting
 from pumice.operations.model import OperationRow, Registry
 from pumice.operations.runner import Runner
 from pumice.operations.sessions import WorkerSession
-from pumice.operations.store import Waiting
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Worker:
         self._pool = ThreadPoolExecutor(threads, "step")
         self._guard = threading.Lock()
         self._in_hand: dict[str, Waiting] = {}
+        self._ready: list[Waiting] = []
         self._idle = threading.Condition(self._guard)
         self._loop = threading.Thread(target=self._work, name="worker", daemon=True)
 
@@ -77,7 +79,8 @@ class Worker:
         self._wake.set()
         self._loop.join()
         self._database.bus.forget(self._heard)
-        self._pool.shutdown(wait=False)  # what was handed out and has not begun sees that we stop
+        with self._guard:
+            self._pool.shutdown(wait=False)  # what was handed out and has not begun sees that we stop
         with self._idle:
             return self._idle.wait_for(lambda: not self._in_hand, grace)
 
@@ -105,22 +108,33 @@ class Worker:
             return _POLL_SECONDS  # a thread that ends wakes us
         kinds, reach = self._registry.kinds(), self._session.reach
         with self._database.read() as tx:
-            unclaimed = store.claimable(tx, reach, kinds)
+            unclaimed = claiming.claimable(tx, reach, kinds)
         if unclaimed:
-            self._database.run_write(store.claim, self._session.id, reach, kinds, free)
+            self._database.run_write(claiming.claim, self._session.id, reach, kinds, free)
         with self._guard:
             # Before the read: what leaves our hands after this line is skipped; what left before is read as it is.
             in_hand = dict(self._in_hand)
+            self._ready = []
         with self._database.read() as tx:
-            waiting = store.assigned(tx, self._session.id, kinds, len(in_hand) + _LOOK_AHEAD)
-            chosen = self._choose([one for one in waiting if one.id not in in_hand], in_hand)
-            rows = [(one, store.get(tx, one.id)) for one in chosen]
-            due = store.due_at(tx, self._session.id, reach)
+            waiting = claiming.assigned(tx, self._session.id, kinds, len(in_hand) + _LOOK_AHEAD)
+            due = claiming.due_at(tx, self._session.id, reach)
             now = tx.now
-        for one, row in rows:
-            if row is not None and row.session_id == self._session.id:
-                self._hand_out(one, row)
+        with self._guard:
+            self._ready = [one for one in waiting if one.id not in in_hand]
+            self._start_ready()
         return _POLL_SECONDS if due is None else min(_POLL_SECONDS, max(0.0, (due - now) / SECOND))
+
+    def _start_ready(self) -> bool:
+        """Hand out what is ready to the free threads; was there anything? Called with the guard held."""
+        if self._stopping.is_set():
+            return False
+        chosen = self._choose(self._ready, self._in_hand)
+        ids = {one.id for one in chosen}
+        self._ready = [one for one in self._ready if one.id not in ids]
+        for one in chosen:
+            self._in_hand[one.id] = one
+            self._pool.submit(self._run, one)
+        return bool(chosen)
 
     def _choose(self, waiting: list[Waiting], in_hand: dict[str, Waiting]) -> list[Waiting]:
         free = self._threads - len(in_hand)
@@ -128,8 +142,10 @@ class Worker:
         suspects_left = 1 - sum(one.crashes >= _SUSPECT_CRASHES for one in in_hand.values())
         chosen: list[Waiting] = []
         for one in waiting:
+            if len(chosen) >= free:
+                break
             is_long, is_suspect = self._is_long(one), one.crashes >= _SUSPECT_CRASHES
-            if len(chosen) >= free or (is_long and long_left <= 0) or (is_suspect and suspects_left <= 0):
+            if (is_long and long_left <= 0) or (is_suspect and suspects_left <= 0):
                 continue
             long_left -= is_long
             suspects_left -= is_suspect
@@ -149,16 +165,19 @@ class Worker:
     def _is_long(self, one: Waiting) -> bool:
         return one.state == "running" and self._registry[one.kind].steps[one.position].long
 
-    def _hand_out(self, one: Waiting, row: OperationRow) -> None:
-        with self._guard:
-            self._in_hand[one.id] = one
-        self._pool.submit(self._run, row)
-
-    def _run(self, row: OperationRow) -> None:
+    def _run(self, one: Waiting) -> None:
+        ended = False
         try:
-            self._runner.run(row, self._may_go_on)
+            row = self._database.run_read(store.get, one.id)
+            if row is not None:
+                left = self._runner.run(row, self._may_go_on)
+                ended = left is not None and left.finished_at is not None
+        except DatabaseUnavailable as error:
+            _log.warning("a step waits: %s", error)
         finally:
             with self._idle:
-                self._in_hand.pop(row.id, None)
+                self._in_hand.pop(one.id, None)
+                started = self._start_ready()
                 self._idle.notify_all()
-            self._wake.set()
+            if not (started and ended):
+                self._wake.set()

@@ -4,6 +4,7 @@ import logging
 
 from pumice.db.engine import Database
 from pumice.operations.sessions import PlaceTaken
+from pumice.processes import garbage
 from pumice.processes.agent import Agent, leave
 from pumice.processes.reports import jobs
 from pumice.processes.world import build, places, registry
@@ -31,4 +32,5 @@ def run(settings: Settings) -> None:
         threads=settings.worker_threads,
         lease=settings.lease,
     )
+    garbage.settle()
     leave(agent.run())

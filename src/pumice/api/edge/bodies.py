@@ -6,6 +6,7 @@ A `Decoder` is compiled from a route's Struct: with the fields' microversions, s
 import re
 import types
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import unquote_plus
 
@@ -197,8 +198,7 @@ def _forget(body: Any, rest: Path, path: Path, strict: bool) -> None:
             for item in body.values() if isinstance(body, dict) else body if isinstance(body, list | tuple) else ():
                 _forget(item, rest[1:], path, strict)
         return
-    names = dict(zip(body.__struct_encode_fields__, body.__struct_fields__, strict=True))
-    name = names.get(rest[0])
+    name = _names(type(body)).get(rest[0])
     if name is None:
         return
     value = getattr(body, name)
@@ -215,10 +215,19 @@ def _forget(body: Any, rest: Path, path: Path, strict: bool) -> None:
     msgspec.structs.force_setattr(body, name, default)
 
 
+@cache
+def _names(kind: type[msgspec.Struct]) -> dict[str, str]:
+    """The attributes by their names in JSON."""
+    return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(kind)}
+
+
 def _default(body: msgspec.Struct, name: str) -> Any:
-    for field in msgspec.structs.fields(body):
-        if field.name == name:
-            if field.default_factory is not msgspec.NODEFAULT:
-                return field.default_factory()
-            return msgspec.UNSET if field.default is msgspec.NODEFAULT else field.default
-    return msgspec.UNSET
+    field = _fields(type(body))[name]
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return msgspec.UNSET if field.default is msgspec.NODEFAULT else field.default

@@ -1,0 +1,35 @@
+"""What domain functions get: a transaction of `engine.Database`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import CursorResult, Executable
+from sqlalchemy.engine import Connection
+
+
+class Transaction:
+    """Execute statements, know the time, wake others after the commit."""
+
+    __slots__ = ("connection", "now", "sqlite", "then", "topics")
+
+    def __init__(self, connection: Connection, now: int, sqlite: bool) -> None:
+        self.connection = connection
+        self.now = now
+        """Microseconds; one value for the whole transaction."""
+        self.sqlite = sqlite
+        self.topics: list[str] = []
+        self.then: list[Callable[[], None]] = []
+
+    def execute(
+        self, statement: Executable, parameters: dict[str, Any] | Sequence[dict[str, Any]] | None = None
+    ) -> CursorResult[*tuple[Any, ...]]:
+        return self.connection.execute(statement, parameters)
+
+    def wake(self, topic: str) -> None:
+        """After the commit, tell every process (this one too) about the topic, e.g. "operation:1234"."""
+        if topic not in self.topics:
+            self.topics.append(topic)
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Run the call in this process once the transaction is committed; never when it is rolled back."""
+        self.then.append(call)
