@@ -22,6 +22,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     project_name: str = ""
     has_service_token: bool = False
     """A valid X-Service-Token of a user with the role `service` came along: the caller is another service."""
+    restricted: bool = False
+    """An application credential made the token, one that may neither make nor delete others."""
 
     @property
     def is_admin(self) -> bool:

@@ -8,7 +8,7 @@ from pumice.db.engine import Transaction
 from pumice.db.rows import columns
 from pumice.db.schema import domains, projects, role_assignments, users
 from pumice.errors import Conflict, Forbidden, NotFound
-from pumice.identity import generation
+from pumice.identity import generation, tokens
 from pumice.identity.changes import changed, exact_filters, insert_new, refuse_duplicate, row_values
 from pumice.identity.model import DEFAULT_DOMAIN, Domain, DomainChange
 
@@ -47,7 +47,9 @@ def create(tx: Transaction, domain_id: str, name: str, description: str = "", en
 
 
 def change(tx: Transaction, domain_id: str, wanted: DomainChange) -> Domain:
-    """Raises NotFound, Conflict when the name is taken, Forbidden for disabling the domain of the administrator."""
+    """Disabling a domain revokes the tokens of its users and for its projects.
+
+    Raises NotFound, Conflict when the name is taken, Forbidden for disabling the domain of the administrator."""
     get(tx, domain_id)
     values = changed(wanted)
     if domain_id == DEFAULT_DOMAIN and values.get("enabled") is False:
@@ -58,6 +60,8 @@ def change(tx: Transaction, domain_id: str, wanted: DomainChange) -> Domain:
     if values:
         tx.execute(update(domains).where(domains.c.id == domain_id).values(**values))
         generation.advance(tx)
+    if values.get("enabled") is False:
+        tokens.revoke_of_domain(tx, domain_id)
     return get(tx, domain_id)
 
 
@@ -74,5 +78,6 @@ def remove(tx: Transaction, domain_id: str) -> None:
             role_assignments.c.target_type == "domain", role_assignments.c.target_id == domain_id
         )
     )
+    tokens.revoke_of_domain(tx, domain_id)
     tx.execute(delete(domains).where(domains.c.id == domain_id))
     generation.advance(tx)

@@ -1,4 +1,4 @@
-"""Records of identity: domains, projects, users, roles, assignments, and what a token grants."""
+"""Records of identity: domains, projects, users, roles, assignments, application credentials, what a token grants."""
 
 from typing import Literal
 
@@ -76,6 +76,37 @@ class Named(msgspec.Struct, frozen=True):
     name: str
 
 
+class AccessRule(msgspec.Struct, frozen=True):
+    """One kind of request: a type of service, a method, a pattern of paths (`path_patterns.py`)."""
+
+    id: str
+    service: str
+    method: str
+    path: str
+
+
+class ApplicationCredential(msgspec.Struct, frozen=True):
+    """Without the secret's hash: that is read in `logins.py` only."""
+
+    id: str
+    user_id: str
+    project_id: str
+    name: str
+    description: str | None
+    unrestricted: bool
+    expires_at: int | None
+    created_at: int
+
+
+class UsedCredential(msgspec.Struct, frozen=True, kw_only=True):
+    """The application credential that a token was made with. No rules: every request that the roles allow."""
+
+    id: str
+    name: str
+    restricted: bool
+    rules: tuple[AccessRule, ...]
+
+
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """A valid token evaluated: who, for what, with which roles (those implied included). Times in microseconds."""
 
@@ -91,6 +122,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: int
     expires_at: int
     role_names: frozenset[str]
+    application_credential: UsedCredential | None = None
 
 
 class DomainChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,22 +1,16 @@
-"""Passwords: argon2id (32 MiB each), in two threads of their own, with a bounded queue.
+"""Secrets: passwords and chosen secrets as argon2id (32 MiB each), in two threads of their own, fairly queued.
 
-An unknown user costs the same time as a known one: the password is then checked against a hash that nobody has.
+Whoever fails has waited as long as any other who fails: an unknown user's password is checked against a hash that
+nobody has, and so is a wrong guess at a secret that Pumice made (which, when right, costs one SHA-256).
 """
 
-import asyncio
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import ParamSpec, TypeVar
+import hmac
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from pumice.errors import TooManyRequests
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from pumice.identity.application_credentials import MADE_BY_US, fast_hash
+from pumice.identity.fair_queue import FairQueue, Turns
 
 MAX_LENGTH = 4096
 """Characters; longer ones are refused before they cost anything."""
@@ -32,43 +26,37 @@ def hash_now(password: str) -> str:
 
 
 class Passwords:
-    """The threads that hash."""
+    """The threads that hash. `client`: the address that asks, for a fair share of them."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, "passwords")
-        self._waiting = 0
-        self._guard = threading.Lock()
+        self._queue = FairQueue(_THREADS, _WAITING, "passwords")
+        self.turns = Turns()
         self._nobody: str | None = None
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, client: str) -> str:
         """Raises TooManyRequests when too many wait already."""
-        return await self._run(hash_now, password)
+        return await self._queue.run(client, hash_now, password)
 
-    async def verify(self, stored: str | None, password: str) -> bool:
-        """Does the password match? None (no such user, no password): False after the same time."""
-        return await self._run(self._verify, stored, password)
+    async def verify(self, stored: str | None, secret: str, client: str) -> bool:
+        """Does the secret match? None (no such user, no password): False after the same time.
 
-    def _verify(self, stored: str | None, password: str) -> bool:
+        Raises TooManyRequests when too many wait already."""
+        if stored is not None and stored.startswith(MADE_BY_US):
+            if hmac.compare_digest(stored, fast_hash(secret)):
+                return True
+            stored = None
+        matches = await self._queue.run(client, self._verify, stored, secret)
+        self._queue.note(client, failed=not matches)
+        return matches
+
+    def _verify(self, stored: str | None, secret: str) -> bool:
         if self._nobody is None:
             self._nobody = hash_now("nobody has this password")
         try:
-            matches = _HASHER.verify(stored or self._nobody, password.encode("utf-8", "surrogatepass"))
+            matches = _HASHER.verify(stored or self._nobody, secret.encode("utf-8", "surrogatepass"))
         except (VerificationError, InvalidHashError):
             return False
         return matches and stored is not None
 
-    async def _run(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        with self._guard:
-            if self._waiting >= _WAITING:
-                raise TooManyRequests("Too many logins at once; try again shortly.", retry_after=2)
-            self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, partial(function, *arguments, **named)
-            )
-        finally:
-            with self._guard:
-                self._waiting -= 1
-
     def close(self) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._queue.close()

@@ -4,6 +4,7 @@
     atoms: any             every valid token            role:NAME       the token has the role
            project         the token is for a project   system          the token is for the system
            service_token   a valid X-Service-Token of a user with the role `service` came along
+           unrestricted    the token was not made with an application credential that may not make others
            own_user        the `user_id` of the path is the caller's
            own_project     the `project_id` of the path is the token's
            @NAME           another rule of the table
@@ -53,6 +54,8 @@ RULES: dict[str, str] = {
     "volume_extension:volume_image_metadata:*": "@member",
     "volume_extension:volume_image_metadata:show": "@reader",
     "scheduler_extension:*": "@admin",
+    "clusters:*": "@admin",
+    "workers:*": "@admin",
     "snapshot_extension:*": "@admin",
     "snapshot_extension:snapshot_actions:*": "@member or role:service",
     "backup:*": "@member",
@@ -67,6 +70,7 @@ RULES: dict[str, str] = {
     "compute:*:show*": "@reader",
     "compute:*:index*": "@reader",
     "compute:*:detail*": "@reader",
+    "compute:servers:resetState": "@admin",
     "compute:flavors:create": "@admin",
     "compute:flavors:delete": "@admin",
     "compute:flavors:update": "@admin",
@@ -104,6 +108,17 @@ RULES: dict[str, str] = {
     "identity:validate_token": "any",
     "identity:revoke_token": "any",
     "identity:own_*": "any",
+    "identity:list_groups_for_user": "@admin_reader or own_user",
+    "identity:list_regions": "any",
+    "identity:get_region": "any",
+    "identity:list_project_tags": "@admin_reader or own_project",
+    "identity:list_application_credentials": "@admin_reader or own_user",
+    "identity:get_application_credential": "@admin_reader or own_user",
+    "identity:create_application_credential": "own_user and project and unrestricted",
+    "identity:delete_application_credential": "(own_user or @admin) and unrestricted",
+    "identity:list_access_rules": "@admin_reader or own_user",
+    "identity:get_access_rule": "@admin_reader or own_user",
+    "identity:delete_access_rule": "(own_user or @admin) and unrestricted",
     # What Pumice adds.
     "pumice:*": "@admin",
 }
@@ -179,6 +194,7 @@ _ATOMS: dict[str, Rule] = {
     "project": lambda caller, path: caller.project_id is not None,
     "system": lambda caller, path: caller.system_scope,
     "service_token": lambda caller, path: caller.has_service_token,
+    "unrestricted": lambda caller, path: not caller.restricted,
     "own_user": lambda caller, path: path.get("user_id") == caller.user_id,
     "own_project": lambda caller, path: caller.project_id is not None and path.get("project_id") == caller.project_id,
 }

@@ -1,14 +1,14 @@
-"""Projects: what resources belong to."""
+"""Projects: what resources belong to; their tags."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from pumice.db.engine import Transaction
 from pumice.db.rows import columns
-from pumice.db.schema import projects, role_assignments
+from pumice.db.schema import project_tags, projects, role_assignments
 from pumice.errors import NotFound
-from pumice.identity import domains, generation
+from pumice.identity import application_credentials, domains, generation, tokens
 from pumice.identity.changes import changed, exact_filters, insert_new, refuse_duplicate, row_values
 from pumice.identity.model import DomainChange, Project
 
@@ -24,11 +24,12 @@ def get(tx: Transaction, project_id: str) -> Project:
 
 
 def listing(tx: Transaction, filters: Mapping[str, str]) -> list[Project]:
-    """All projects by name; filters: name, domain_id, enabled, parent_id."""
+    """All projects by name; filters: name, domain_id, enabled, parent_id, tags, tags-any, not-tags, not-tags-any."""
     c = projects.c
     where = exact_filters(
         filters, {"name": c.name, "domain_id": c.domain_id, "enabled": c.enabled, "parent_id": c.parent_id}
     )
+    where += _tag_filters(filters)
     return [Project(*row) for row in tx.execute(select(*_PROJECT).where(*where).order_by(c.name, c.id))]
 
 
@@ -53,7 +54,7 @@ def create(tx: Transaction, project: Project) -> Project:
 
 
 def change(tx: Transaction, project_id: str, wanted: DomainChange) -> Project:
-    """Raises NotFound, Conflict when the name is taken."""
+    """Disabling a project revokes the tokens for it. Raises NotFound, Conflict when the name is taken."""
     project = get(tx, project_id)
     values = changed(wanted)
     if "name" in values:
@@ -64,12 +65,19 @@ def change(tx: Transaction, project_id: str, wanted: DomainChange) -> Project:
     if values:
         tx.execute(update(projects).where(projects.c.id == project_id).values(**values))
         generation.advance(tx)
+    if values.get("enabled") is False:
+        tokens.revoke_of_scope(tx, "project", project_id)
     return get(tx, project_id)
 
 
 def remove(tx: Transaction, project_id: str) -> None:
-    """The project and its assignments; tokens for it are worth nothing from then on. Raises NotFound."""
+    """The project with assignments and application credentials; its tokens are worth nothing from then on.
+
+    Raises NotFound."""
     get(tx, project_id)
+    application_credentials.remove_of_project(tx, project_id)
+    tokens.revoke_of_scope(tx, "project", project_id)
+    tx.execute(delete(project_tags).where(project_tags.c.project_id == project_id))
     tx.execute(
         delete(role_assignments).where(
             role_assignments.c.target_type == "project", role_assignments.c.target_id == project_id
@@ -77,3 +85,54 @@ def remove(tx: Transaction, project_id: str) -> None:
     )
     tx.execute(delete(projects).where(projects.c.id == project_id))
     generation.advance(tx)
+
+
+def tags_of(tx: Transaction, project_ids: Iterable[str]) -> dict[str, list[str]]:
+    """By project, in order; projects without tags are missing."""
+    c = project_tags.c
+    found: dict[str, list[str]] = {}
+    rows = tx.execute(select(c.project_id, c.tag).where(c.project_id.in_(list(project_ids))).order_by(c.tag))
+    for project_id, tag in rows:
+        found.setdefault(project_id, []).append(tag)
+    return found
+
+
+def set_tags(tx: Transaction, project_id: str, tags: Iterable[str]) -> list[str]:
+    """These tags in place of those before. Raises NotFound."""
+    get(tx, project_id)
+    tx.execute(delete(project_tags).where(project_tags.c.project_id == project_id))
+    wanted = sorted(set(tags))
+    if wanted:
+        tx.execute(insert(project_tags), [{"project_id": project_id, "tag": tag} for tag in wanted])
+    return wanted
+
+
+def add_tag(tx: Transaction, project_id: str, tag: str) -> None:
+    """Again is no error. Raises NotFound."""
+    get(tx, project_id)
+    if tag not in tags_of(tx, [project_id]).get(project_id, ()):
+        tx.execute(insert(project_tags).values(project_id=project_id, tag=tag))
+
+
+def remove_tag(tx: Transaction, project_id: str, tag: str) -> None:
+    """Raises NotFound for the project or its tag."""
+    get(tx, project_id)
+    found = tx.execute(delete(project_tags).where(project_tags.c.project_id == project_id, project_tags.c.tag == tag))
+    if not found.rowcount:
+        raise NotFound.of("Tag", tag)
+
+
+def _tag_filters(filters: Mapping[str, str]) -> list[ColumnElement[bool]]:
+    """`tags`: has all of them; `tags-any`: has any; with `not-` before: has not."""
+    c = project_tags.c
+    where: list[ColumnElement[bool]] = []
+    for name in ("tags", "tags-any", "not-tags", "not-tags-any"):
+        if name not in filters:
+            continue
+        asked = sorted(set(filters[name].split(",")))
+        having = select(c.project_id).where(c.tag.in_(asked)).group_by(c.project_id)
+        if not name.endswith("-any"):
+            having = having.having(func.count() == len(asked))
+        found = projects.c.id.in_(having)
+        where.append(~found if name.startswith("not-") else found)
+    return where

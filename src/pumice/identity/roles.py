@@ -1,6 +1,6 @@
 """Roles, and who has which one where."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -10,9 +10,9 @@ from pumice.db.engine import Transaction
 from pumice.db.rows import columns
 from pumice.db.schema import domains, projects, role_assignments, roles, users
 from pumice.errors import Conflict, Forbidden, NotFound
-from pumice.identity import generation
+from pumice.identity import application_credentials, generation, tokens
 from pumice.identity.changes import insert_new, refuse_duplicate, row_values
-from pumice.identity.model import SYSTEM_TARGET, Assignment, Named, Role, TargetType
+from pumice.identity.model import IMPLIED, SYSTEM_TARGET, Assignment, Named, Role, TargetType
 
 BUILT_IN = ("admin", "member", "reader", "service")
 """Roles that the policy speaks of: they can be neither deleted nor renamed."""
@@ -59,9 +59,12 @@ def change(tx: Transaction, role_id: str, name: str | None, description: str | N
 
 
 def remove(tx: Transaction, role_id: str) -> None:
-    """The role and its assignments. Raises NotFound, Forbidden for a built-in role."""
+    """The role, its assignments, and application credentials that grant it.
+
+    Raises NotFound, Forbidden for a built-in role."""
     role = get(tx, role_id)
     _refuse_built_in(role)
+    application_credentials.remove_with_role(tx, role_id)
     tx.execute(delete(role_assignments).where(role_assignments.c.role_id == role_id))
     tx.execute(delete(roles).where(roles.c.id == role_id))
     generation.advance(tx)
@@ -76,12 +79,20 @@ def assign(tx: Transaction, wanted: Assignment) -> None:
 
 
 def unassign(tx: Transaction, unwanted: Assignment) -> None:
-    """Raises NotFound when there is no such assignment, Conflict for the last one that administers."""
+    """What lived on this role alone ends for good: tokens for the target, application credentials that grant it.
+
+    Raises NotFound when there is no such assignment, Conflict for the last one that administers."""
     if not _exists(tx, unwanted):
         raise NotFound("The role assignment could not be found.")
     _refuse_last_administration(tx, unwanted)
     tx.execute(delete(role_assignments).where(*_same(unwanted)))
     generation.advance(tx)
+    user_id, target_type, target_id = unwanted.user_id, unwanted.target_type, unwanted.target_id
+    held = tokens.effective_roles(tx, user_id, target_type, target_id)
+    if not held:
+        tokens.revoke_of_scope(tx, target_type, target_id, user_id)
+    if target_type == "project":
+        application_credentials.remove_beyond(tx, user_id, target_id, held)
 
 
 def check(tx: Transaction, wanted: Assignment) -> None:
@@ -150,6 +161,22 @@ def assignments(tx: Transaction, filters: Mapping[str, str]) -> list[tuple[Assig
         )
         found.append((Assignment(*row[:4]), names))
     return found
+
+
+def with_implied(
+    tx: Transaction, found: Iterable[tuple[Assignment, AssignmentNames]]
+) -> list[tuple[Assignment, AssignmentNames]]:
+    """The same and, behind each, the assignments of the roles it implies; each once."""
+    by_name = {role.name.lower(): role for role in listing(tx)}
+    effective: dict[Assignment, AssignmentNames] = {}
+    for one, names in found:
+        effective[one] = names
+        for implied in IMPLIED.get(names.role.lower(), ()):
+            if implied in by_name:
+                role = by_name[implied]
+                brought = Assignment(one.user_id, role.id, one.target_type, one.target_id)
+                effective.setdefault(brought, msgspec.structs.replace(names, role=role.name))
+    return list(effective.items())
 
 
 def _named(name: str) -> Select[Any]:

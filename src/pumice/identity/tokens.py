@@ -1,5 +1,7 @@
 """Tokens: 256 random bits, stored as their SHA-256; issued, evaluated against the assignments of now, revoked.
 
+A token of an application credential grants that credential's roles, and only while its user has all of them.
+
 `TokenCache` keeps grants by digest together with the generation they were evaluated at. Called by the edge in the
 hop of every request, and by the identity face.
 """
@@ -9,14 +11,23 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, update
 
 from pumice.clock import SECOND
 from pumice.db.engine import Transaction
-from pumice.db.schema import domains, projects, role_assignments, roles, tokens, users
+from pumice.db.schema import (
+    application_credential_roles,
+    application_credentials,
+    domains,
+    projects,
+    role_assignments,
+    roles,
+    tokens,
+    users,
+)
 from pumice.errors import NotFound, Unauthorized
-from pumice.identity import generation
-from pumice.identity.model import IMPLIED, SYSTEM_TARGET, Grant, Named, Scope
+from pumice.identity import access_rules, generation
+from pumice.identity.model import IMPLIED, SYSTEM_TARGET, Grant, Named, Scope, ScopeType, UsedCredential
 
 _CACHED_TOKENS = 10_000
 
@@ -31,6 +42,7 @@ _TOKEN = (
         tokens.c.issued_at,
         tokens.c.expires_at,
         tokens.c.revoked_at,
+        tokens.c.application_credential_id,
         users.c.name,
         users.c.enabled,
         domains.c.id,
@@ -56,6 +68,16 @@ _ROLES = (
         role_assignments.c.target_id == bindparam("target_id"),
     )
 )
+_CREDENTIAL = select(
+    application_credentials.c.name, application_credentials.c.unrestricted, application_credentials.c.expires_at
+).where(
+    application_credentials.c.id == bindparam("credential_id"),
+    application_credentials.c.user_id == bindparam("user_id"),
+    application_credentials.c.project_id == bindparam("project_id"),
+)
+_CREDENTIAL_ROLES = select(application_credential_roles.c.role_id).where(
+    application_credential_roles.c.application_credential_id == bindparam("credential_id")
+)
 _IMPLIED_ROLES = select(roles.c.id, roles.c.name).where(roles.c.name.in_(bindparam("names", expanding=True)))
 _REFUSED = "The request you have made requires authentication."
 
@@ -72,13 +94,17 @@ def issue(
     methods: Iterable[str],
     lifetime: int,
     parent: Grant | None = None,
+    application_credential_id: str | None = None,
+    until: int | None = None,
 ) -> tuple[str, Grant]:
     """A new token (the only time that its text is seen) and what it grants. lifetime: seconds.
 
-    parent: the grant of the token that this one was made with; it never outlives that. Raises Unauthorized where the
-    user has no role on the scope, or something is disabled."""
+    parent: the grant of the token that this one was made with; it never outlives that. until: the end of the
+    application credential. Raises Unauthorized where the user has no role on the scope, or something is disabled."""
     text = secrets.token_hex(32)
-    expires_at = tx.now + lifetime * SECOND
+    ends = [tx.now + lifetime * SECOND, *((parent.expires_at,) if parent else ()), *((until,) if until else ())]
+    if parent is not None and parent.application_credential is not None:
+        application_credential_id = parent.application_credential.id
     all_methods = list(dict.fromkeys([*methods, *(parent.methods if parent else ())]))
     tx.execute(
         insert(tokens).values(
@@ -90,7 +116,8 @@ def issue(
             scope_id=scope.id,
             methods=all_methods,
             issued_at=tx.now,
-            expires_at=min(expires_at, parent.expires_at) if parent else expires_at,
+            expires_at=min(ends),
+            application_credential_id=application_credential_id,
         )
     )
     return text, evaluate(tx, digest(text))
@@ -102,7 +129,7 @@ def evaluate(tx: Transaction, token_digest: str) -> Grant:
     if row is None:
         raise Unauthorized(_REFUSED)
     user_id, scope_type, scope_id, methods, audit_id, parent_audit_id, issued_at, expires_at, revoked_at = row[:9]
-    user_name, user_enabled, domain_id, domain_name, domain_enabled = row[9:]
+    credential_id, user_name, user_enabled, domain_id, domain_name, domain_enabled = row[9:]
     if revoked_at is not None or expires_at <= tx.now or not (user_enabled and domain_enabled):
         raise Unauthorized(_REFUSED)
     project = project_domain = domain = None
@@ -111,6 +138,9 @@ def evaluate(tx: Transaction, token_digest: str) -> Grant:
     elif scope_type == "domain":
         domain = _domain(tx, scope_id)
     names = () if scope_type == "none" else effective_roles(tx, user_id, scope_type, scope_id or SYSTEM_TARGET)
+    credential = None
+    if credential_id is not None:
+        credential, names = _used_credential(tx, credential_id, user_id, scope_id, names)
     if scope_type != "none" and not names:
         raise Unauthorized(_REFUSED)
     return Grant(
@@ -126,6 +156,7 @@ def evaluate(tx: Transaction, token_digest: str) -> Grant:
         issued_at=issued_at,
         expires_at=expires_at,
         role_names=frozenset(role.name.lower() for role in names),
+        application_credential=credential,
     )
 
 
@@ -158,6 +189,29 @@ def revoke_of_user(tx: Transaction, user_id: str) -> None:
     generation.advance(tx)
 
 
+def revoke_of_scope(tx: Transaction, scope_type: ScopeType, scope_id: str, user_id: str | None = None) -> None:
+    """All tokens for a project, a domain or the system, or one user's for it."""
+    mine: list[ColumnElement[bool]] = [tokens.c.scope_type == scope_type, tokens.c.revoked_at.is_(None)]
+    if scope_type != "system":
+        mine.append(tokens.c.scope_id == scope_id)
+    if user_id is not None:
+        mine.append(tokens.c.user_id == user_id)
+    tx.execute(update(tokens).where(*mine).values(revoked_at=tx.now))
+    generation.advance(tx)
+
+
+def revoke_of_domain(tx: Transaction, domain_id: str) -> None:
+    """All tokens of the domain's users, for its projects, and for itself."""
+    of_it = [
+        tokens.c.user_id.in_(select(users.c.id).where(users.c.domain_id == domain_id)),
+        (tokens.c.scope_type == "domain") & (tokens.c.scope_id == domain_id),
+        (tokens.c.scope_type == "project")
+        & tokens.c.scope_id.in_(select(projects.c.id).where(projects.c.domain_id == domain_id)),
+    ]
+    tx.execute(update(tokens).where(or_(*of_it), tokens.c.revoked_at.is_(None)).values(revoked_at=tx.now))
+    generation.advance(tx)
+
+
 def purge(tx: Transaction) -> int:
     """Forget tokens that have expired; how many."""
     return tx.execute(delete(tokens).where(tokens.c.expires_at < tx.now)).rowcount
@@ -187,6 +241,26 @@ class TokenCache:
             self._grants.clear()
         self._grants[token_digest] = (current, grant)
         return grant
+
+
+def _used_credential(
+    tx: Transaction, credential_id: str, user_id: str, project_id: str | None, held: tuple[Named, ...]
+) -> tuple[UsedCredential, tuple[Named, ...]]:
+    """The token's credential and the roles it grants, those they imply included.
+
+    Raises Unauthorized when it is gone or at its end, or when the user does not hold one of its roles any more."""
+    found = {"credential_id": credential_id, "user_id": user_id, "project_id": project_id}
+    row = tx.execute(_CREDENTIAL, found).first()
+    if row is None or (row[2] is not None and row[2] <= tx.now):
+        raise Unauthorized(_REFUSED)
+    granted = set(tx.execute(_CREDENTIAL_ROLES, {"credential_id": credential_id}).scalars())
+    names = {role.id: role.name.lower() for role in held}
+    if not granted or not granted <= names.keys():
+        raise Unauthorized(_REFUSED)
+    implied = {name for role_id in granted for name in IMPLIED.get(names[role_id], ())}
+    rules = access_rules.of_credentials(tx, [credential_id]).get(credential_id, ())
+    credential = UsedCredential(id=credential_id, name=row[0], restricted=not row[1], rules=tuple(rules))
+    return credential, tuple(role for role in held if role.id in granted or role.name.lower() in implied)
 
 
 def _project(tx: Transaction, project_id: str) -> tuple[Named, Named]:

@@ -8,7 +8,7 @@ from pumice.db.engine import Transaction
 from pumice.db.rows import columns
 from pumice.db.schema import login_attempts, role_assignments, roles, tokens, users
 from pumice.errors import Forbidden, NotFound
-from pumice.identity import domains, generation
+from pumice.identity import application_credentials, domains, generation
 from pumice.identity.changes import changed, exact_filters, insert_new, refuse_duplicate, row_values
 from pumice.identity.model import User, UserChange
 from pumice.identity.tokens import revoke_of_user
@@ -41,7 +41,8 @@ def create(tx: Transaction, user: User, password_hash: str | None) -> User:
 
 
 def change(tx: Transaction, user_id: str, wanted: UserChange) -> User:
-    """A new password, or disabling, revokes the user's tokens.
+    """A new password, or disabling, revokes the user's tokens. Application credentials outlive a new password (that
+    is what they are for), and are of no use while their user is disabled.
 
     Raises NotFound, Conflict when the name is taken, Forbidden for disabling the last administrator."""
     user = get(tx, user_id)
@@ -64,9 +65,12 @@ def change(tx: Transaction, user_id: str, wanted: UserChange) -> User:
 
 
 def remove(tx: Transaction, user_id: str) -> None:
-    """The user with tokens and assignments. Raises NotFound, Forbidden for the last administrator."""
+    """The user with tokens, application credentials and assignments.
+
+    Raises NotFound, Forbidden for the last administrator."""
     user = get(tx, user_id)
     _refuse_last_administrator(tx, user)
+    application_credentials.remove_of_user(tx, user_id)
     tx.execute(delete(tokens).where(tokens.c.user_id == user_id))
     tx.execute(delete(role_assignments).where(role_assignments.c.user_id == user_id))
     tx.execute(delete(login_attempts).where(login_attempts.c.user_id == user_id))

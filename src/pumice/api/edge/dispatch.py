@@ -34,6 +34,7 @@ from pumice.block.services import backends_up
 from pumice.caller import Caller, new_request_id
 from pumice.db import health
 from pumice.errors import BadRequest, NotFound, PumiceError, TooLarge, Unauthorized, UnsupportedMediaType
+from pumice.identity.access_rules import Asked
 from pumice.identity.policy import uncovered
 from pumice.identity.tokens import digest
 
@@ -289,6 +290,7 @@ class _Exchange:
             token_digest=call.token_digest,
             service_digest=digest(service_token) if service_token else None,
             project=project,
+            asked=Asked(face.name, self.method, face.version, project, place.segments if place is not None else None),
             error=error or self._parse(call, compiled, data),
         )
         if route.write and self.method == "POST":

@@ -18,6 +18,7 @@ from pumice.clock import HOUR
 from pumice.db import idempotency
 from pumice.db.engine import Database, Transaction, races_told
 from pumice.errors import BadRequest, Conflict, PumiceError
+from pumice.identity.access_rules import Asked
 from pumice.operations.model import OperationRow
 
 T = TypeVar("T")
@@ -46,6 +47,8 @@ class Pending:
     service_digest: str | None
     project: str | None
     """The project id of the URL."""
+    asked: Asked | None = None
+    """The request, as access rules see it."""
     error: PumiceError | None = None
     """What is wrong with the request: told to those who may make it."""
     key_text: str | None = None
@@ -133,7 +136,9 @@ def admit(tx: Transaction, services: Services, pending: Pending) -> None:
     """The caller of the request, allowed to make it. Raises Unauthorized, Forbidden, or what is wrong with it."""
     call = pending.call
     if not call.route.public:
-        caller = services.identity.authenticate(tx, call.request_id, pending.token_digest, pending.service_digest)
+        caller = services.identity.authenticate(
+            tx, call.request_id, pending.token_digest, pending.service_digest, pending.asked
+        )
         call.caller = caller
         if pending.project is not None and pending.project != caller.project_id:
             raise BadRequest("Malformed request url: the project in it is not the token's.")

@@ -1,4 +1,4 @@
-"""/v3/roles, roles of users on projects, domains and the system, /v3/role_assignments"""
+"""/v3/roles, roles of users on projects, domains and the system, /v3/role_assignments, /v3/role_inferences"""
 
 import uuid
 from typing import Any
@@ -9,8 +9,9 @@ from msgspec import Struct
 from pumice.api.edge.route import Call, Route
 from pumice.api.identity.answers import Name, Text, listed, with_self
 from pumice.db.engine import Transaction
+from pumice.errors import BadRequest
 from pumice.identity import roles, users
-from pumice.identity.model import SYSTEM_TARGET, Assignment, Role, TargetType
+from pumice.identity.model import IMPLIED, SYSTEM_TARGET, Assignment, Role, TargetType
 from pumice.identity.roles import AssignmentNames
 
 
@@ -100,18 +101,56 @@ _FILTERS = {"user.id": "user_id", "role.id": "role_id"}
 _SCOPES = {"scope.project.id": "project", "scope.domain.id": "domain"}
 
 
+_NOBODY = ("group.id", "scope.OS-INHERIT:inherited_to")
+"""Filters for what is not here: nothing is assigned to a group, or inherited."""
+
+
 def assignments(tx: Transaction, call: Call) -> Any:
-    """Who has which role where; with names where `include_names` is given."""
-    filters = {column: call.params[name] for name, column in _FILTERS.items() if name in call.params}
-    for name, target_type in _SCOPES.items():
-        if name in call.params:
-            filters.update(target_type=target_type, target_id=call.params[name])
-    if "scope.system" in call.params:
-        filters.update(target_type="system", target_id=SYSTEM_TARGET)
-    named = call.params.get("include_names", "0").lower() not in ("0", "false")
-    found = roles.assignments(tx, filters)
+    """Who has which role where; with names where `include_names`, with implied roles where `effective` is given."""
+    found = [] if any(name in call.params for name in _NOBODY) else _assignments(tx, call)
+    named = _flag(call, "include_names")
     links = {"self": call.links.here, "previous": None, "next": None}
     return {"role_assignments": [_shown(one, names if named else None, call) for one, names in found], "links": links}
+
+
+def _assignments(tx: Transaction, call: Call) -> list[tuple[Assignment, AssignmentNames]]:
+    filters = {column: call.params[name] for name, column in _FILTERS.items() if name in call.params}
+    scopes = [name for name in (*_SCOPES, "scope.system") if name in call.params]
+    if len(scopes) > 1:
+        raise BadRequest(f"Give one of {' and '.join(scopes)}: an assignment is for one of them.")
+    for name in scopes:
+        if name == "scope.system":
+            filters.update(target_type="system", target_id=SYSTEM_TARGET)
+        else:
+            filters.update(target_type=_SCOPES[name], target_id=call.params[name])
+    if not _flag(call, "effective"):
+        return roles.assignments(tx, filters)
+    role_id = filters.pop("role_id", None)
+    found = roles.with_implied(tx, roles.assignments(tx, filters))
+    return [(one, names) for one, names in found if role_id in (None, one.role_id)]
+
+
+def _flag(call: Call, name: str) -> bool:
+    """As Keystone reads it: there without a value is yes."""
+    return name in call.params and call.params[name].lower() not in ("0", "false", "no", "off")
+
+
+def inferences(tx: Transaction, call: Call) -> Any:
+    """Which role brings which along."""
+    by_name = {role.name.lower(): role for role in roles.listing(tx)}
+    found = [
+        {
+            "prior_role": _reference(by_name[prior], call),
+            "implies": [_reference(by_name[name], call) for name in implied if name in by_name],
+        }
+        for prior, implied in IMPLIED.items()
+        if prior in by_name
+    ]
+    return {"role_inferences": found, "links": {"self": call.links.here, "previous": None, "next": None}}
+
+
+def _reference(role: Role, call: Call) -> dict[str, Any]:
+    return with_self({"id": role.id, "name": role.name, "description": role.description}, "/roles", call)
 
 
 def _shown(one: Assignment, names: AssignmentNames | None, call: Call) -> dict[str, Any]:
@@ -154,5 +193,6 @@ ROUTES: tuple[Route, ...] = (
     *_grants("/projects/{project_id}"),
     *_grants("/domains/{domain_id}"),
     *_grants("/system"),
+    Route("GET", "/role_inferences", inferences, action="identity:list_role_inference_rules"),
     Route("GET", "/role_assignments", assignments, action="identity:list_role_assignments"),
 )

@@ -10,12 +10,13 @@ from pumice.api.edge.route import Answer, Call, Route
 from pumice.api.identity import domains as domains_face
 from pumice.api.identity import projects as projects_face
 from pumice.api.identity.answers import Password, json_response, listed, time
+from pumice.api.identity.proof import prove
 from pumice.db.engine import Transaction
 from pumice.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from pumice.identity import domains, logins, projects, tokens
 from pumice.identity.catalog import catalog
-from pumice.identity.logins import ScopeName, UserName
-from pumice.identity.model import Grant, Named
+from pumice.identity.logins import Candidate, CredentialName, ScopeName, UserName
+from pumice.identity.model import Grant, Named, UsedCredential
 
 
 class DomainReference(Struct):
@@ -38,10 +39,24 @@ class TokenMethod(Struct):
     id: str
 
 
+class UserReference(Struct):
+    id: str | None = None
+    name: str | None = None
+    domain: DomainReference = field(default_factory=DomainReference)
+
+
+class CredentialMethod(Struct):
+    secret: Password
+    id: str | None = None
+    name: str | None = None
+    user: UserReference = field(default_factory=UserReference)
+
+
 class IdentityMethods(Struct):
     methods: list[str]
     password: PasswordMethod | None = None
     token: TokenMethod | None = None
+    application_credential: CredentialMethod | None = None
 
 
 class ProjectReference(Struct):
@@ -70,30 +85,53 @@ class LoginBody(Struct):
 
 
 async def login(call: Call, request: Request) -> Response:
-    """A new token, by password or by another token."""
+    """A new token, by password, by another token, or by application credential."""
     wanted: Authentication = call.body.auth
-    scope = _scope(wanted.scope)
-    if wanted.identity.methods == ["password"] and wanted.identity.password is not None:
-        token, grant = await _by_password(call, wanted.identity.password.user, scope)
-    elif wanted.identity.methods == ["token"] and wanted.identity.token is not None:
-        token, grant = await _by_token(call, wanted.identity.token.id, scope)
+    identity, scope = wanted.identity, _scope(wanted.scope)
+    if identity.methods == ["password"] and identity.password is not None:
+        token, grant = await _by_password(call, identity.password.user, scope)
+    elif identity.methods == ["token"] and identity.token is not None:
+        token, grant = await _by_token(call, identity.token.id, scope)
+    elif identity.methods == ["application_credential"] and identity.application_credential is not None:
+        token, grant = await _by_credential(call, identity.application_credential, scope)
     else:
-        raise BadRequest("auth.identity.methods must be ['password'] or ['token'], with an object of that name.")
+        raise BadRequest(
+            "auth.identity.methods must be one of ['password'], ['token'] and ['application_credential'], with an "
+            "object of that name."
+        )
     return json_response(201, {"token": shown(grant, call)}, {"X-Subject-Token": token})
 
 
 async def _by_password(call: Call, user: UserCredentials, scope: ScopeName) -> tuple[str, Grant]:
+    name = _user_name("auth.identity.password.user", user)
+    return await _issue(call, await prove(call, logins.look_up, name, user.password), scope)
+
+
+async def _by_credential(call: Call, wanted: CredentialMethod, scope: ScopeName) -> tuple[str, Grant]:
+    """The credential's project is the scope; no other may be asked for."""
+    if scope not in (ScopeName(), ScopeName(unscoped=True)):
+        raise Unauthorized("Error authenticating with application credential: it cannot request a scope.")
+    where = "auth.identity.application_credential"
+    if wanted.id:
+        name = CredentialName(id=wanted.id)
+    elif wanted.name:
+        name = CredentialName(name=wanted.name, user=_user_name(f"{where}.user", wanted.user))
+    else:
+        raise BadRequest(f"{where} needs an id, or a name and a user.")
+    return await _issue(call, await prove(call, logins.look_up_credential, name, wanted.secret), scope)
+
+
+async def _issue(call: Call, candidate: Candidate, scope: ScopeName) -> tuple[str, Grant]:
+    lifetime = call.services.settings.token_lifetime
+    return await call.services.database.call_write(logins.succeed, candidate, call.client, scope, lifetime)
+
+
+def _user_name(field: str, user: UserCredentials | UserReference) -> UserName:
     if not user.id and not (user.name and (user.domain.id or user.domain.name)):
-        raise BadRequest("auth.identity.password.user needs an id, or a name and a domain.")
-    name = UserName(id=user.id, name=user.name, domain_id=user.domain.id, domain_name=user.domain.name)
-    services = call.services
-    candidate = await services.database.call_read(logins.look_up, name, call.client)
-    if not await services.identity.passwords.verify(candidate.password_hash, user.password):
-        await services.database.call_write(logins.note_failure, candidate, call.client)
-        raise Unauthorized
-    return await services.database.call_write(
-        logins.succeed, candidate, call.client, scope, services.settings.token_lifetime
-    )
+        raise BadRequest(f"{field} needs an id, or a name and a domain.")
+    if user.id:
+        return UserName(id=user.id)
+    return UserName(name=user.name, domain_id=user.domain.id, domain_name=user.domain.name)
 
 
 async def _by_token(call: Call, token: str, scope: ScopeName) -> tuple[str, Grant]:
@@ -144,6 +182,8 @@ def shown(grant: Grant, call: Call) -> dict[str, Any]:
         body["domain"] = _named(grant.domain)
     if grant.scope == "system":
         body["system"] = {"all": True}
+    if grant.application_credential is not None:
+        body["application_credential"] = _used(grant.application_credential)
     if grant.scope != "none":
         body["roles"] = [_named(role) for role in grant.roles]
         if "nocatalog" not in call.params:
@@ -151,14 +191,31 @@ def shown(grant: Grant, call: Call) -> dict[str, Any]:
     return body
 
 
+def _used(credential: UsedCredential) -> dict[str, Any]:
+    shown = {"id": credential.id, "name": credential.name, "restricted": credential.restricted}
+    return {**shown, "access_rules": list(credential.rules)} if credential.rules else shown
+
+
 def _catalog(call: Call, project_id: str | None) -> list[dict[str, Any]]:
     return catalog(call.links.root, call.services.settings.region, project_id)
 
 
 def validate(tx: Transaction, call: Call) -> Any:
-    """What the token in X-Subject-Token grants; others' tokens for administrators and services only."""
+    """What the token in X-Subject-Token grants; others' tokens for administrators and services only.
+
+    A token with access rules is not found by who does not say that it knows them: it would allow everything."""
     _, grant = _subject(tx, call)
+    used = grant.application_credential
+    if used is not None and used.rules and not _knows_access_rules(call):
+        raise NotFound("The token could not be found.")
     return Answer(200, {"token": shown(grant, call)}, {"X-Subject-Token": call.headers["x-subject-token"]})
+
+
+def _knows_access_rules(call: Call) -> bool:
+    try:
+        return float(call.headers.get("openstack-identity-access-rules") or "0") >= 1
+    except ValueError:
+        return False
 
 
 def revoke(tx: Transaction, call: Call) -> None:
@@ -187,7 +244,7 @@ def own_catalog(tx: Transaction, call: Call) -> Any:
 
 
 def own_projects(tx: Transaction, call: Call) -> Any:
-    return listed("projects", projects.of_user(tx, call.caller.user_id), projects_face.shown, call)
+    return projects_face.listed_with_tags(tx, projects.of_user(tx, call.caller.user_id), call)
 
 
 def own_domains(tx: Transaction, call: Call) -> Any:

@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from pumice.api.edge.route import Call, Route
 from pumice.api.identity.answers import Identifier, Name, Password, Text, json_response, listed, time, with_self
+from pumice.api.identity.proof import prove
 from pumice.db.engine import Transaction
-from pumice.errors import Unauthorized
 from pumice.identity import logins, users
-from pumice.identity.logins import UserName
+from pumice.identity.logins import Candidate, UserName
 from pumice.identity.model import DEFAULT_DOMAIN, User, UserChange
 
 
@@ -81,7 +81,7 @@ def show(tx: Transaction, call: Call) -> Any:
 async def create(call: Call, request: Request) -> Response:
     """A new user; without a password it cannot log in."""
     new: NewUser = call.body.user
-    hashed = None if new.password is None else await call.services.identity.passwords.hash(new.password)
+    hashed = None if new.password is None else await call.services.identity.passwords.hash(new.password, call.client)
     user = await call.services.database.call_write(_create, call, new, hashed)
     return json_response(201, {"user": shown(user, call)})
 
@@ -107,7 +107,7 @@ async def update(call: Call, request: Request) -> Response:
     new: ChangedUser = call.body.user
     hashed: str | UnsetType = UNSET
     if not isinstance(new.password, UnsetType):
-        hashed = await call.services.identity.passwords.hash(new.password)
+        hashed = await call.services.identity.passwords.hash(new.password, call.client)
     wanted = UserChange(
         name=new.name,
         description=UNSET if new.description is UNSET else new.description or "",
@@ -123,14 +123,16 @@ async def update(call: Call, request: Request) -> Response:
 async def change_password(call: Call, request: Request) -> Response:
     """The user's own: the old one must be right, and wrong ones slow down as wrong logins do."""
     services, new = call.services, call.body.user
-    name = UserName(id=call.path["user_id"])
-    candidate = await services.database.call_read(logins.look_up, name, call.client)
-    if not await services.identity.passwords.verify(candidate.password_hash, new.original_password):
-        await services.database.call_write(logins.note_failure, candidate, call.client)
-        raise Unauthorized
-    wanted = UserChange(password_hash=await services.identity.passwords.hash(new.password))
-    await services.database.call_write(users.change, call.path["user_id"], wanted)
+    candidate = await prove(call, logins.look_up, UserName(id=call.path["user_id"]), new.original_password)
+    hashed = await services.identity.passwords.hash(new.password, call.client)
+    await services.database.call_write(_replace_password, candidate, call.client, hashed)
     return Response(status_code=204)
+
+
+def _replace_password(tx: Transaction, candidate: Candidate, client: str, hashed: str) -> None:
+    assert candidate.user_id is not None
+    users.change(tx, candidate.user_id, UserChange(password_hash=hashed))
+    logins.forgive(tx, candidate, client)
 
 
 def delete(tx: Transaction, call: Call) -> None:
