@@ -121,6 +121,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idempotency_hours: Annotated[int, Meta(ge=1), _help("Hours that an Idempotency-Key is remembered.")] = 24
     service_user: Annotated[Name, _help("User with the role `service` made at the first start.")] = "pumice"
     image_directory: Annotated[str, _help("Where images' data is; relative to the state directory.")] = "images"
+    image_size_cap: Annotated[int, Meta(ge=1), _help("Bytes that the data of an image may have.")] = 1 << 40
+    image_virtual_size_cap: Annotated[
+        int, Meta(ge=1), _help("Bytes that the disk inside of an image (qcow2, vdi, vmdk) may have.")
+    ] = 1 << 40
+    image_conversions_gib: Annotated[
+        int, Meta(ge=0), _help("GiB kept of images converted to raw; the least recently used go first.")
+    ] = 100
     worker_threads: Annotated[int, Meta(ge=1, le=64), _help("Operations that the agent runs at once.")] = 8
     lease: Annotated[Seconds, _help("Seconds without a heartbeat after which others take over a session's work.")] = 15
     reconcile_period: Annotated[Seconds, _help("Seconds between two reconciliations.")] = 60
@@ -157,6 +164,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{self.state / 'pumice.db'}"
+
+    @property
+    def usage_audit_setting(self) -> str:
+        """`day@6`; of the month where the audit does not run by itself."""
+        unit = self.usage_audit_period if self.usage_audit_period != "off" else "month"
+        return f"{unit}@{self.usage_audit_offset}"
 
     @property
     def certificate_authority(self) -> str:

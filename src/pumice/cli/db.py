@@ -1,13 +1,13 @@
-"""`pumice db upgrade`."""
+"""`pumice db`: upgrade, purge."""
 
 import click
 
-from pumice.cli.frame import config_option, json_option, load, print_json, state_option
+from pumice.cli.frame import config_option, json_option, load, opened, print_json, state_option, table
 
 
-@click.group(short_help="Bring the database to this program's schema.")
+@click.group(short_help="Upgrade the database, remove old rows from it.")
 def db() -> None:
-    """Bring the database to this program's schema."""
+    """Upgrade the database, remove old rows from it."""
 
 
 @db.command(
@@ -38,3 +38,45 @@ def upgrade(state: str, config: str | None, as_json: bool) -> None:
         click.echo(f"upgraded from {before or 'an empty database'} to {HEAD}")
     else:
         click.echo(f"nothing to do: the database is at {HEAD}")
+
+
+_PURGE = """Remove what is over for longer than `[retention]` of the settings says: deleted volumes, ended operations,
+old events and so on. The agent does the same every hour; nothing that is alive, and nothing it refers to, is touched.
+
+It works in small transactions beside a running cloud. With --compact the file of a SQLite database is written anew
+after that, without the space of removed rows; requests that write wait meanwhile.
+
+\b
+Examples:
+  pumice db purge --dry-run
+  PUMICE_RETENTION_VOLUMES=30 pumice db purge
+  pumice db purge --compact
+
+\b
+Exit status: 0 done (or shown); 1 refused; 2 wrong usage or settings; 4 the database cannot be reached.
+"""
+
+
+@db.command(help=_PURGE, short_help="Remove rows that are over for longer than the settings say.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--compact", is_flag=True, help="Write the file of a SQLite database anew, without holes.")
+@state_option
+@config_option
+@json_option
+def purge(dry_run: bool, compact: bool, state: str, config: str | None, as_json: bool) -> None:
+    from pumice.clock import isoformat_z
+    from pumice.db import space
+    from pumice.retention.purge import count
+    from pumice.retention.purge import purge as remove
+
+    settings = load(state, config).settings
+    with opened(state, config) as database:
+        found = count(database, settings) if dry_run else remove(database, settings)
+        given = 0 if dry_run else space.compact(database) if compact else space.reclaim(database)
+    if as_json:
+        print_json({"dry_run": dry_run, "bytes_given_back": given, "rules": found})
+        return
+    rows = [(one.table, one.what, isoformat_z(one.before), one.rows) for one in found]
+    table("Would be removed" if dry_run else "Removed", ("table", "what", "before", "rows"), rows)
+    if given:
+        click.echo(f"{given / 2**20:.1f} MiB given back to the file system", err=True)

@@ -47,7 +47,7 @@ Examples:
 \b
 Exit status:
   0  every event was sent
-  1  some rows could not be reported; all others were
+  1  some rows could not be reported, or are gone (retention has removed them); all others were
   2  wrong usage
   4  the database cannot be reached; run it again, nothing is stored twice
 """
@@ -111,13 +111,12 @@ def usage_audit(
             raise Failure(f"{error}", USAGE) from None
         summary = _run(database, audited, send_actions, as_json)
     _tell(summary, as_json)
-    sys.exit(FAILED if summary.failed else OK)
+    sys.exit(FAILED if summary.failed or summary.gone else OK)
 
 
 def _period(settings: Settings, now: int, start: str | None, end: str | None, period: str | None) -> Period:
     """What to audit; a time given alone takes the other border from the last completed period."""
-    unit = settings.usage_audit_period if settings.usage_audit_period != "off" else "month"
-    default = last_completed(period or f"{unit}@{settings.usage_audit_offset}", now)
+    default = last_completed(period or settings.usage_audit_setting, now)
     if period and (start or end):
         raise PeriodError("give either --period or times, not both")
     return Period(parse_time(start) if start else default.begin, parse_time(end) if end else default.end)
@@ -142,6 +141,12 @@ def _tell(summary: AuditSummary, as_json: bool) -> None:
         known = f", {kind.repeated} of them known from an earlier run" if kind.repeated else ""
         click.echo(
             f"{noun}: {kind.resources - kind.failed} of {kind.resources} reported, {kind.sent} events sent{known}"
+        )
+    for noun, until in summary.gone.items():
+        click.echo(
+            f"{noun}: what was deleted until {shown(until)} has been removed by retention since and is not reported; "
+            "what an earlier run stored of it is still there.",
+            err=True,
         )
     if summary.failed:
         click.echo(f"{summary.failed} rows could not be reported; see above for each.", err=True)

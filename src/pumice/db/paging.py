@@ -100,7 +100,7 @@ class Listing:
     ) -> Page[T]:
         """One page of the statement's rows as records with an `id`. An unknown marker raises BadRequest, or
         what the listing says."""
-        statement = self._filtered(statement, request)
+        statement = self.filtered(statement, request)
         order = self._order(request)
         total = None
         if request.with_count:
@@ -121,7 +121,8 @@ class Listing:
         """The Block Storage API answers an empty list for 0, the others refuse it."""
         return min(_whole("limit", text, 0 if self.full_page_links else 1), self.max_limit)
 
-    def _filtered(self, statement: Select[Any], request: PageRequest) -> Select[Any]:
+    def filtered(self, statement: Select[Any], request: PageRequest) -> Select[Any]:
+        """The statement with the request's filters. They raise InvalidField."""
         return statement.where(*(self.filters[name](name, text) for name, text in request.filters))
 
     def _order(self, request: PageRequest) -> list[tuple[ColumnElement[Any], Direction]]:
@@ -177,6 +178,16 @@ class Listing:
 def text_filter(column: ColumnElement[Any]) -> Filter:
     """The column equals the text."""
     return lambda name, text: column == text
+
+
+def like_filters(**columns: ColumnElement[Any]) -> dict[str, Filter]:
+    """`name~=part` for each column: the text is a part of it, letter by letter the same (so in both databases)."""
+    return {f"{name}~": _part_of(column) for name, column in columns.items()}
+
+
+def _part_of(column: ColumnElement[Any]) -> Filter:
+    # What is left without the part differs from the whole: LIKE minds case in one database and not in the other.
+    return lambda name, text: func.replace(column, text, "") != column if text else column.is_not(None)
 
 
 def truth_filter(column: ColumnElement[Any]) -> Filter:

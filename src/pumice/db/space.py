@@ -33,7 +33,9 @@ def reclaim(database: Database) -> int:
             wanted = min(PAGES, free - int(pages * _LEFT))
             if mode != _INCREMENTAL or wanted <= 0:
                 break
-            tx.execute(text(f"PRAGMA incremental_vacuum({wanted})")).all()
+            connection = tx.connection.connection.driver_connection
+            assert isinstance(connection, sqlite3.Connection)
+            connection.execute(f"PRAGMA incremental_vacuum({wanted})").fetchall()  # a step a page, and no row
         given += wanted * size
         threading.Event().wait(0.005)
     return given

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import DBAPIError
 
 from pumice.caller import Caller
+from pumice.db import purged
 from pumice.db.engine import Database
 from pumice.metering.audited import KINDS, AuditedRow, Kind
 from pumice.metering.events import event_row, store
@@ -59,6 +60,8 @@ class AuditSummary(msgspec.Struct):
     end: int
     kinds: dict[str, KindSummary] = {}
     failures: list[BadResource] = []
+    gone: dict[str, int] = {}
+    """Kinds of which rows of this period may be gone: retention has removed what was deleted until this time."""
 
     @property
     def failed(self) -> int:
@@ -107,6 +110,9 @@ def audit(
     for kind in kinds:
         counted = summary.kinds[kind.noun] = KindSummary()
         with database.read() as tx:
+            removed = purged.newest(tx, kind.table.name)
+            if removed is not None and removed > period.begin:
+                summary.gone[kind.noun] = removed
             watcher.started(kind.noun, kind.count(tx, period.begin, period.end))
         run = _Run(kind, period, caller, send_actions, watcher, summary, counted)
         for rows, related in _pages(database, run, page):

@@ -4,7 +4,8 @@
     guests        what the hypervisor says of its guests becomes their power
     reconcile     differences of this host between database, hypervisor, exports and pools are found and mended
     images        uploads and files that crashes left over
-    retention     expired tokens, messages, idempotency keys; old operations and worker sessions
+    retention     rows that are over for longer than `[retention]` says; the space they had
+    usage audit   the period that is over, where `usage_audit_period` says so
 
 Health proves by doing (a probe written to the pool, an answer of the hypervisor), so a backend that stops working is
 out of scheduling within one period, and back by itself (story 5).
@@ -15,25 +16,25 @@ import logging
 from collections.abc import Callable
 
 import msgspec
-from sqlalchemy import delete
 
 from pumice.block import services
 from pumice.block.services import PoolReport
-from pumice.clock import DAY, HOUR, SECOND
+from pumice.caller import system_caller
+from pumice.clock import SECOND
 from pumice.compute import hosts
 from pumice.compute.hosts import HostReport
 from pumice.compute.operations.observe import observe_guests
-from pumice.db.engine import Database, DatabaseUnavailable, Transaction
-from pumice.db.schema import idempotency_keys, messages
+from pumice.db import space
+from pumice.db.engine import Database, DatabaseUnavailable
 from pumice.hypervisors.contract import HypervisorError
-from pumice.identity import tokens
 from pumice.images.uploads import sweep
-from pumice.operations import sessions, store
+from pumice.metering.periodic_audit import run_due
 from pumice.operations.world import Backend, World
 from pumice.outcomes import Problem
 from pumice.processes.agent import Job
 from pumice.reconcile.model import Options
 from pumice.reconcile.run import reconcile
+from pumice.retention.purge import purge
 from pumice.settings import Settings
 from pumice.storage.contract import StorageError
 from pumice.targets.contract import TargetError
@@ -44,7 +45,7 @@ HEALTH_SECONDS = 5.0
 GUEST_SECONDS = 5.0
 SWEEP_SECONDS = 300.0
 RETENTION_SECONDS = 3600.0
-OPERATIONS_KEPT = 7 * DAY
+AUDIT_SECONDS = 60.0
 
 
 def jobs(database: Database, world: World, settings: Settings) -> list[Job]:
@@ -59,7 +60,8 @@ def jobs(database: Database, world: World, settings: Settings) -> list[Job]:
         job("guests", GUEST_SECONDS, lambda: _observe(database, world)),
         job("reconcile", settings.reconcile_period, lambda: reconcile(database, world=world, options=grace)),
         job("images", SWEEP_SECONDS, lambda: _sweep_images(database, world)),
-        job("retention", RETENTION_SECONDS, lambda: database.run_write(purge, settings.idempotency_hours * HOUR)),
+        job("retention", RETENTION_SECONDS, lambda: _purge(database, settings)),
+        job("usage audit", AUDIT_SECONDS, lambda: _audit(database, settings)),
     ]
 
 
@@ -157,10 +159,15 @@ def _sweep_images(database: Database, world: World) -> None:
         sweep(database, world.images)
 
 
-def purge(tx: Transaction, idempotency_kept: int) -> None:
-    """Forget what nobody asks for any more. idempotency_kept: microseconds."""
-    tokens.purge(tx)
-    tx.execute(delete(messages).where(messages.c.expires_at < tx.now))
-    tx.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at < tx.now - idempotency_kept))
-    store.purge(tx, tx.now - OPERATIONS_KEPT)
-    sessions.forget_ended(tx, tx.now - OPERATIONS_KEPT)
+def _purge(database: Database, settings: Settings) -> None:
+    removed = sum(one.rows for one in purge(database, settings))
+    given = space.reclaim(database)
+    if removed:
+        _log.info("retention removed %d rows and gave %d bytes back", removed, given)
+
+
+def _audit(database: Database, settings: Settings) -> None:
+    if settings.usage_audit_period == "off":
+        return
+    for summary in run_due(database, settings.usage_audit_setting, caller=system_caller()):
+        _log.info("usage audit: %d events sent, %d rows could not be told", summary.sent, summary.failed)

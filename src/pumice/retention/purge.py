@@ -2,7 +2,6 @@
 
     report = purge(database, settings)                   the agent, every hour; `pumice db purge`
     report = count(database, settings)                   what would go, nothing changed
-    horizon(tx, "volumes")                               until when rows of a table may be missing
 
 Candidates are found by a reading transaction, BATCH at a time in the order of their age; a short writing one removes
 them where the rule still holds, and notes how young the youngest of them was. Stopped at any moment it has done what it
@@ -15,13 +14,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.engine import Row
 
+from pumice.db import purged
 from pumice.db.engine import Database, Transaction
-from pumice.db.schema import purges, usage_audits
-from pumice.metering.periods import last_completed
+from pumice.metering.periodic_audit import unbilled_since
 from pumice.retention.rules import RULES, Rule
 from pumice.settings import Settings
 
@@ -55,7 +53,7 @@ def purge(
 
     rest: called with the seconds to leave the database to others between two batches, as long as the last one took."""
     return [
-        Removed(rule.table.name, rule.what, _purge_one(database, rule, before, batch, rest), before)
+        Removed(str(rule.table.name), rule.what, _purge_one(database, rule, before, batch, rest), before)
         for rule, before in _borders(database, settings, rules)
     ]
 
@@ -66,34 +64,20 @@ def count(database: Database, settings: Settings, *, rules: Sequence[Rule] = RUL
     for rule, before in _borders(database, settings, rules):
         with database.read() as tx:
             rows = tx.execute(select(func.count()).select_from(rule.table).where(rule.condition(before))).scalar_one()
-        found.append(Removed(rule.table.name, rule.what, rows, before))
-    return found
-
-
-def horizon(tx: Transaction, table: str) -> int | None:
-    """The time of the youngest row of the table that was ever removed; None: all are there."""
-    found: int | None = tx.execute(select(purges.c.newest).where(purges.c.table_name == table)).scalar_one_or_none()
+        found.append(Removed(str(rule.table.name), rule.what, rows, before))
     return found
 
 
 def _borders(database: Database, settings: Settings, rules: Sequence[Rule]) -> list[tuple[Rule, int]]:
     with database.read() as tx:
-        now, audited = tx.now, _audited_until(tx, settings)
+        now, audited = tx.now, None
+        if settings.usage_audit_period != "off":
+            audited = unbilled_since(tx, settings.usage_audit_setting)
     borders = []
     for rule in rules:
         before = now - rule.kept(settings)
         borders.append((rule, min(before, audited) if rule.billed and audited is not None else before))
     return borders
-
-
-def _audited_until(tx: Transaction, settings: Settings) -> int | None:
-    """Where the next periodic usage audit begins: what was deleted after that is still to be billed."""
-    if settings.usage_audit_period == "off":
-        return None
-    period = f"{settings.usage_audit_period}@{settings.usage_audit_offset}"
-    statement = select(func.max(usage_audits.c.ends_at)).where(usage_audits.c.period == period)
-    found: int | None = tx.execute(statement).scalar_one()
-    return found if found is not None else last_completed(period, tx.now).begin
 
 
 def _purge_one(database: Database, rule: Rule, before: int, batch: int, rest: Callable[[float], None]) -> int:
@@ -126,20 +110,5 @@ def _remove(tx: Transaction, rule: Rule, before: int, rows: Sequence[Row[Any]]) 
     which = rule.key[0].in_([key[0] for key in keys]) if len(rule.key) == 1 else tuple_(*rule.key).in_(keys)
     removed = tx.execute(delete(rule.table).where(which, rule.condition(before))).rowcount
     if removed:
-        _note(tx, rule.table.name, max(row[0] for row in rows), removed)
+        purged.note(tx, rule.table.name, max(row[0] for row in rows), removed)
     return removed
-
-
-def _note(tx: Transaction, table: str, newest: int, removed: int) -> None:
-    insert = sqlite.insert(purges) if tx.sqlite else postgresql.insert(purges)
-    values = {"table_name": table, "newest": 0, "removed": 0, "updated_at": tx.now}
-    tx.execute(insert.values(**values).on_conflict_do_nothing())
-    tx.execute(
-        update(purges)
-        .where(purges.c.table_name == table)
-        .values(
-            newest=func.max(purges.c.newest, newest) if tx.sqlite else func.greatest(purges.c.newest, newest),
-            removed=purges.c.removed + removed,
-            updated_at=tx.now,
-        )
-    )
