@@ -30,10 +30,13 @@ from pumice.compute.operations.delete_server import DELETE_SERVER
 from pumice.compute.operations.detach_volume import DETACH_VOLUME
 from pumice.compute.operations.observe import POWER, observe_guests
 from pumice.compute.operations.power_server import (
+    HARD_REBOOT_SERVER,
     PAUSE_SERVER,
     REBOOT_SERVER,
+    RESUME_SERVER,
     START_SERVER,
     STOP_SERVER,
+    SUSPEND_SERVER,
     UNPAUSE_SERVER,
 )
 from pumice.compute.operations.read_console import READ_CONSOLE
@@ -347,6 +350,9 @@ CAMPAIGN = Campaign(
         OperationCase(STOP_SERVER, ask_power("stop"), status_is("SHUTOFF"), check_observed, powered()),
         OperationCase(START_SERVER, ask_power("start"), status_is("ACTIVE"), check_observed, powered("stop")),
         OperationCase(REBOOT_SERVER, ask_power("reboot"), status_is("ACTIVE"), check_observed, powered()),
+        OperationCase(HARD_REBOOT_SERVER, ask_power("hard reboot"), check_running, check_observed, powered("suspend")),
+        OperationCase(SUSPEND_SERVER, ask_power("suspend"), status_is("SUSPENDED"), check_observed, powered()),
+        OperationCase(RESUME_SERVER, ask_power("resume"), check_running, check_observed, powered("suspend")),
         OperationCase(PAUSE_SERVER, ask_power("pause"), status_is("PAUSED"), check_observed, powered()),
         OperationCase(UNPAUSE_SERVER, ask_power("unpause"), status_is("ACTIVE"), check_observed, powered("pause")),
         OperationCase(READ_CONSOLE, ask_console, status_is("ACTIVE"), status_is("ACTIVE"), with_server),

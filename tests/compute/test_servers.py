@@ -134,6 +134,9 @@ def test_power(cloud: ComputeCloud) -> None:
         ("pause", "pausing", "PAUSED"),
         ("unpause", "unpausing", "ACTIVE"),
         ("reboot", "rebooting", "ACTIVE"),
+        ("suspend", "suspending", "SUSPENDED"),
+        ("resume", "resuming", "ACTIVE"),
+        ("hard reboot", "rebooting_hard", "ACTIVE"),
         ("stop", "powering-off", "SHUTOFF"),
         ("start", "powering-on", "ACTIVE"),
     ):
@@ -141,7 +144,7 @@ def test_power(cloud: ComputeCloud) -> None:
         assert cloud.found(server).task_state == during
         cloud.settle()
         assert (cloud.found(server).status, cloud.found(server).task_state) == (after, None)
-        assert cloud.last_action(server) == (action, None, "Success")
+        assert cloud.last_action(server) == (action.removeprefix("hard "), None, "Success")
 
 
 def test_a_stop_waits_for_the_attach_before_it(cloud: ComputeCloud) -> None:

@@ -16,8 +16,11 @@ KINDS = sorted(entry.operation for entry in TRANSITIONS if entry.operation)
 FACTS = st.builds(
     ServerFacts,
     life=st.sampled_from(["making", "there", "broken", "going", "gone"]),
-    power=st.sampled_from(["on", "off", "paused", "none"]),
+    power=st.sampled_from(["on", "off", "paused", "suspended", "none"]),
     failed=st.booleans(),
+    stage=st.none() | st.sampled_from(["resized", "shelved", "offloaded"]),
+    mark=st.none() | st.just("error"),
+    position=st.integers(0, 12),
     operation=st.none() | st.sampled_from([*KINDS, "server.unheard_of"]),
 )
 
@@ -25,7 +28,7 @@ FACTS = st.builds(
 @given(FACTS)
 def test_a_task_is_shown_exactly_while_something_ends_it(facts: ServerFacts) -> None:
     shown = server_status(facts)
-    tasks = {entry.operation: entry.task_state for entry in TRANSITIONS}
+    tasks = {entry.operation: entry.task_state(facts.position) for entry in TRANSITIONS}
     if facts.life == "gone":
         assert (shown.status, shown.task_state) == ("DELETED", None)
     elif facts.life == "going":

@@ -110,6 +110,33 @@ def test_a_guest_lives_through_all_its_states_and_each_verb_may_be_repeated(benc
             assert hypervisor.guests().get(server, GuestState.ABSENT) is state
 
 
+def test_a_suspended_guest_keeps_its_disks_until_it_is_resumed_or_stopped(bench: Bench) -> None:
+    hypervisor, disk = bench.hypervisor, bench.disk()
+    server_id = bench.guest(disks=(disk,))
+    guest = Guest(server_id=server_id, name="again", memory_mib=128, vcpus=1, disks=(disk,))
+    for _ in range(2):
+        hypervisor.suspend(server_id)
+        assert hypervisor.state(server_id) is hypervisor.guests()[server_id] is GuestState.SUSPENDED
+    with pytest.raises(HypervisorError, match="suspended"):
+        hypervisor.define(guest)
+    with pytest.raises(HypervisorError, match="suspended"):
+        hypervisor.attach(server_id, bench.disk())
+    with pytest.raises(DetachRefused, match="suspended"):
+        hypervisor.detach(server_id, disk.serial)
+    hypervisor.start_guest(server_id)
+    assert hypervisor.state(server_id) is GuestState.RUNNING
+    assert bench.seen(server_id) == {disk.serial: (True, True)}
+
+    hypervisor.suspend(server_id)
+    hypervisor.stop_guest(server_id)
+    assert hypervisor.state(server_id) is GuestState.SHUTOFF
+    with pytest.raises(HypervisorError):
+        hypervisor.suspend(server_id)
+    hypervisor.define(guest)
+    hypervisor.detach(server_id, disk.serial)
+    assert bench.seen(server_id) == {}
+
+
 def test_a_stopped_guest_is_started_by_reset_and_can_not_be_paused(bench: Bench) -> None:
     server = bench.guest(started=False)
     with pytest.raises(HypervisorError):

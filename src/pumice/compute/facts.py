@@ -3,23 +3,39 @@
 Called at the end of every transaction that changed a fact: by the domain's functions and each operation's `settle`.
 """
 
-from sqlalchemy import bindparam, select, update
+import msgspec
+from sqlalchemy import bindparam, delete, select, update
 
 from pumice.compute.status import ServerFacts, ServerStatus, server_status
+from pumice.compute.transitions import of_operation
 from pumice.db.engine import Transaction
-from pumice.db.schema import operation_resources, operations, servers
+from pumice.db.schema import marks, operations, servers
 
-_SERVER = select(
-    servers.c.life, servers.c.power, servers.c.fault, servers.c.status, servers.c.vm_state, servers.c.task_state
-).where(servers.c.id == bindparam("id"))
-_OPERATION = (
-    select(operations.c.kind)
-    .join(operation_resources, operation_resources.c.operation_id == operations.c.id)
-    .where(
-        operation_resources.c.resource_type == "server",
-        operation_resources.c.resource_id == bindparam("id"),
-        operation_resources.c.mode == "exclusive",
+_SERVER = (
+    select(
+        servers.c.life,
+        servers.c.power,
+        servers.c.fault,
+        servers.c.stage,
+        servers.c.status,
+        servers.c.vm_state,
+        servers.c.task_state,
+        marks.c.word.label("mark"),
     )
+    .outerjoin(
+        marks, (marks.c.resource_type == "server") & (marks.c.resource_id == servers.c.id) & (marks.c.field == "status")
+    )
+    .where(servers.c.id == bindparam("id"))
+)
+# Also one that still waits for an attach to let go of the server: it is the server's task from its request on.
+_OPERATIONS = (
+    select(operations.c.kind, operations.c.position)
+    .where(
+        operations.c.subject_type == "server",
+        operations.c.subject_id == bindparam("id"),
+        operations.c.state.in_(("running", "undoing")),
+    )
+    .order_by(operations.c.created_at, operations.c.id)
 )
 _WRITE = (
     update(servers)
@@ -38,8 +54,13 @@ def derived(tx: Transaction, server_id: str) -> ServerStatus | None:
     row = tx.execute(_SERVER, {"id": server_id}).one_or_none()
     if row is None:
         return None
-    operation = tx.execute(_OPERATION, {"id": server_id}).scalar_one_or_none()
-    return server_status(ServerFacts(life=row.life, power=row.power, failed=row.fault is not None, operation=operation))
+    facts = ServerFacts(life=row.life, power=row.power, failed=row.fault is not None, stage=row.stage, mark=row.mark)
+    for kind, position in tx.execute(_OPERATIONS, {"id": server_id}):
+        task = of_operation(kind)
+        if task is not None and task.task_states:
+            facts = msgspec.structs.replace(facts, operation=kind, position=position)
+            break
+    return server_status(facts)
 
 
 def refresh_server(tx: Transaction, server_id: str) -> None:
@@ -58,3 +79,8 @@ def refresh_server(tx: Transaction, server_id: str) -> None:
             "now": tx.now,
         },
     )
+
+
+def clear_mark(tx: Transaction, server_id: str) -> None:
+    """What an operator asked to be shown ends: something has been done to the server since."""
+    tx.execute(delete(marks).where(marks.c.resource_type == "server", marks.c.resource_id == server_id))

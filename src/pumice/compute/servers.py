@@ -20,18 +20,18 @@ from pumice.compute.notifications import notify_server
 from pumice.compute.operations.attach_volume import ATTACH_VOLUME
 from pumice.compute.operations.create_server import CREATE_SERVER, CreateServer
 from pumice.compute.operations.delete_server import DELETE_SERVER, DeleteServer
-from pumice.compute.operations.power_server import POWER, REBOOT_SERVER, START_SERVER, PowerServer
+from pumice.compute.operations.power_server import POWER, POWER_OPERATIONS, STOP_SERVER, PowerServer
 from pumice.compute.operations.read_console import READ_CONSOLE, ReadConsole
 from pumice.db.engine import Transaction
 from pumice.db.paging import Filter, Listing, Page, PageRequest, text_filter, time_filter
 from pumice.db.schema import servers
 from pumice.errors import BadRequest, Conflict, NotFound
-from pumice.operations.model import OperationRow, Registry, exclusive, shared
+from pumice.operations.model import Claim, OperationRow, Registry, exclusive, shared
 from pumice.operations.store import enqueue, hasten, live_for, request_cancel
 
 TURN_BACK = Registry()
 """What a delete tells to turn back; detaches go on."""
-TURN_BACK.add(CREATE_SERVER, ATTACH_VOLUME, START_SERVER, REBOOT_SERVER)
+TURN_BACK.add(CREATE_SERVER, ATTACH_VOLUME, *(one for one in POWER_OPERATIONS if one is not STOP_SERVER))
 
 
 def _name_filter() -> Filter:
@@ -226,26 +226,40 @@ def delete(tx: Transaction, caller: Caller, server_id: str) -> None:
 
 
 def power(tx: Transaction, caller: Caller, server_id: str, action: str, *, graceful: bool = False) -> OperationRow:
-    """start, stop, reboot, pause or unpause. Raises WrongState (409), Conflict (locked), NotFound."""
+    """start, stop, reboot, hard reboot, pause, unpause, suspend or resume. graceful: a stop asks the guest first.
+
+    Raises Conflict (another state is needed, busy, locked), NotFound."""
     server = get(tx, caller, server_id)
     refuse_if_locked(caller, server)
     guard(tx, server_id, action)
-    operation, event = POWER[action]
-    notify_server(tx, server_id, f"{event}.start", caller)
-    action_id = instance_actions.start(tx, server_id, action, caller=caller)
-    event_id = instance_actions.start_event(tx, action_id, f"compute_{action}_instance", server.host)
+    power = POWER[action]
+    notify_server(tx, server_id, f"{power.event}.start", caller)
+    action_id = instance_actions.start(tx, server_id, power.action, caller=caller)
+    event_id = instance_actions.start_event(tx, action_id, f"compute_{power.action}_instance", server.host)
     arguments = PowerServer(server_id=server_id, host=str(server.host), event_id=event_id, graceful=graceful)
-    # While a volume comes or goes it waits its turn, else it is seen at once (task_state).
-    claims = () if live_for(tx, "server", server_id) else (exclusive("server", server_id),)
-    return enqueue(tx, operation, arguments, subject_id=server_id, claims=claims, caller=caller)
+    return enqueue(tx, power.operation, arguments, subject_id=server_id, claims=turn(tx, server_id), caller=caller)
+
+
+def turn(tx: Transaction, server_id: str) -> tuple[Claim, ...]:
+    """What an operation on the server claims from the start; while a volume comes or goes, nothing: its first step,
+    `take`, then waits for its turn."""
+    return () if live_for(tx, "server", server_id) else (exclusive("server", server_id),)
 
 
 def lock(tx: Transaction, caller: Caller, server_id: str, *, locked: bool, reason: str | None = None) -> None:
-    """Lock or unlock. Raises NotFound."""
-    get(tx, caller, server_id)
-    values = {"locked": locked, "locked_reason": reason if locked else None, "updated_at": tx.now}
+    """Lock or unlock. What an administrator has locked, only an administrator unlocks. Raises NotFound, Conflict."""
+    server = get(tx, caller, server_id)
+    if not locked and server.locked_by == "admin":
+        refuse_if_locked(caller, server)
+    values = {
+        "locked": locked,
+        "locked_reason": reason if locked else None,
+        "locked_by": None if not locked else "owner" if server.project_id == caller.project_id else "admin",
+        "updated_at": tx.now,
+    }
     tx.execute(update(servers).where(servers.c.id == server_id).values(**values))
     action = "lock" if locked else "unlock"
+    notify_server(tx, server_id, action, caller)
     instance_actions.record_done(tx, server_id, action, f"api_{action}", caller=caller)
 
 

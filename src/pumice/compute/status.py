@@ -1,7 +1,7 @@
 """Status is derived, never set: one pure function from a server's facts to the words of the API.
 
 `compute.facts` reads the facts and rewrites the cached columns in the transaction that changes a fact. In order of
-strength: gone > going (task_state deleting) > a live exclusive operation > life > power.
+strength: gone > going (task_state deleting) > a live operation > life > an operator's mark > stage > power.
 """
 
 import msgspec
@@ -15,11 +15,17 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     life: str
     """making, there, broken, going, gone"""
     power: str
-    """on, off, paused, none: as last observed"""
+    """on, off, paused, suspended, none: as last observed"""
     failed: bool = False
     """It has a fault: it could not be made."""
+    stage: str | None = None
+    """resized, shelved, offloaded"""
+    mark: str | None = None
+    """The vm_state that an operator asked to be shown (os-resetState): error."""
     operation: str | None = None
-    """Kind of the operation that holds it exclusively."""
+    """Kind of the operation that holds it and shows a task."""
+    position: int = 0
+    """The step that it is at."""
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
@@ -30,7 +36,8 @@ class ServerStatus(msgspec.Struct, frozen=True):
     task_state: str | None
 
 
-_POWER = {"on": "active", "paused": "paused", "off": "stopped", "none": "stopped"}
+_POWER = {"on": "active", "paused": "paused", "suspended": "suspended", "off": "stopped", "none": "stopped"}
+_STAGES = {"resized": "resized", "shelved": "shelved", "offloaded": "shelved_offloaded"}
 
 
 def server_status(facts: ServerFacts) -> ServerStatus:
@@ -42,14 +49,19 @@ def server_status(facts: ServerFacts) -> ServerStatus:
     if facts.life == "going":
         return ServerStatus(status, vm_state, "deleting")
     running = None if facts.operation is None else of_operation(facts.operation)
-    if running is None or running.task_state is None:
+    if running is None or not running.task_states:
         return ServerStatus(status, vm_state, None)
-    return ServerStatus(running.running_status or status, vm_state, running.task_state)
+    shown = running.running_status if vm_state in running.running_from or not running.running_from else None
+    return ServerStatus(shown or status, vm_state, running.task_state(facts.position))
 
 
 def _vm_state(facts: ServerFacts) -> str:
     if facts.life == "broken" or (facts.life == "going" and facts.failed):
         return "error"
-    if facts.life == "making" or (facts.life == "going" and facts.power == "none"):
+    if facts.life == "making" or (facts.life == "going" and facts.power == "none" and not facts.stage):
         return "building"
+    if facts.mark is not None:
+        return facts.mark
+    if facts.stage is not None:
+        return _STAGES[facts.stage]
     return _POWER[facts.power]

@@ -5,8 +5,10 @@ answers can lie (libvirt returns success from a detach with the disk still there
 disk ends with an observation of the live and the stored definition, and says what it saw.
 
     absent --define--> SHUTOFF --start--> RUNNING <--pause/resume--> PAUSED
-       ^                  |  ^-----stop------+
-       +----undefine------+
+       ^                  |  ^-----stop------+  |
+       |                  |  ^----stop----+     | suspend
+       +----undefine------+           SUSPENDED <
+                                          +--start--> RUNNING (with its memory as it was)
 
 Rules that the conformance suite (`tests/drivers/test_hypervisor_contract.py`) holds for every driver:
 every method is idempotent; attach and detach work on a running guest (live and stored definition) and on a stopped
@@ -27,6 +29,8 @@ class GuestState(Enum):
     ABSENT = "absent"
     RUNNING = "running"
     PAUSED = "paused"
+    SUSPENDED = "suspended"
+    """Off, its memory saved: the next start goes on where it was."""
     SHUTOFF = "shutoff"
     CRASHED = "crashed"
 
@@ -121,13 +125,15 @@ class Hypervisor(Protocol):
     def host_info(self) -> HostInfo: ...
 
     def define(self, guest: Guest) -> None:
-        """Store the definition (replacing an older one of a guest that is not running)."""
+        """Store the definition (replacing an older one of a guest that is not running). Of a running or suspended
+        guest only the same one again is accepted. Raises HypervisorError."""
 
     def start_guest(self, server_id: str) -> None:
         """Start it; returns when it runs. Already running is success. Raises GuestMissing, HypervisorError."""
 
     def stop_guest(self, server_id: str, graceful_seconds: float = 0.0) -> None:
-        """Stop it: asked by ACPI first when graceful_seconds > 0, then by force. Already off or absent is success."""
+        """Stop it: asked by ACPI first when graceful_seconds > 0, then by force; the memory of a suspended guest is
+        thrown away. Already off or absent is success."""
 
     def undefine(self, server_id: str) -> None:
         """Stop it by force and forget it, its console log too. Absent is success."""
@@ -135,6 +141,10 @@ class Hypervisor(Protocol):
     def pause(self, server_id: str) -> None: ...
 
     def resume(self, server_id: str) -> None: ...
+
+    def suspend(self, server_id: str) -> None:
+        """Save its memory to the host's disk and stop it; start_guest then goes on there. Already suspended is success.
+        Raises GuestMissing, HypervisorError (it is off; no room for its memory): then it runs on."""
 
     def reset(self, server_id: str) -> None:
         """A hard reboot without changing the definition."""
@@ -149,12 +159,12 @@ class Hypervisor(Protocol):
 
     def attach(self, server_id: str, disk: Disk, deadline: float = 20.0) -> ObservedDisk:
         """Attach and observe: returned only when the disk is in the stored definition and, of a running or paused
-        guest, in the live one. Already there is success. Raises HypervisorError, GuestMissing; then neither
-        definition has the disk."""
+        guest, in the live one. Already there is success. Raises HypervisorError (of a suspended guest always),
+        GuestMissing; then neither definition has the disk."""
 
     def detach(self, server_id: str, serial: str, deadline: float = 20.0) -> None:
         """Detach and observe: returns only when neither definition has the disk. Absent disk or guest is success.
-        Raises DetachRefused: then both definitions still have it."""
+        Raises DetachRefused (of a suspended guest that has it always): then both definitions still have it."""
 
     def disk_grew(self, server_id: str, serial: str, size_bytes: int) -> None:
         """Tell a running guest the disk's new size. A guest that is not running, or has no such disk, is success."""

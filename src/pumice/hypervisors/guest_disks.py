@@ -114,6 +114,8 @@ class GuestDisks:
 
     def _attach(self, domain: Any, disk: Disk) -> ObservedDisk:
         libvirt = self.connection.libvirt
+        if domain.hasManagedSaveImage(0):
+            raise HypervisorError("the guest is suspended with its disks; resume it first")
         source = disk_source(disk.connection_info).name
         for _look in range(LOOKS):
             live, stored = self.live(domain), self.stored(domain)
@@ -160,6 +162,8 @@ class GuestDisks:
             return
 
     def _detach(self, domain: Any, serial: str, until: float) -> None:
+        if domain.hasManagedSaveImage(0) and serial in self.stored(domain).disks:
+            raise DetachRefused(f"the guest is suspended with the volume {serial}; resume it first")
         self._detach_live(domain, serial, until)
         faults.point("hypervisor.detach:live")
         if serial in self.stored(domain).disks:

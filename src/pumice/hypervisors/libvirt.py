@@ -36,7 +36,7 @@ from pumice.hypervisors.contract import (
 from pumice.hypervisors.disk_sources import SOURCES
 from pumice.hypervisors.domain_xml import Definition, Place, domain_name, domain_xml
 from pumice.hypervisors.guest_disks import GRACE_SECONDS, GuestDisks
-from pumice.hypervisors.libvirt_connection import LibvirtConnection, embedded_uri
+from pumice.hypervisors.libvirt_connection import CALL_SECONDS, LibvirtConnection, embedded_uri
 from pumice.outcomes import Problem
 
 QEMU = "qemu-system-x86_64"
@@ -45,6 +45,8 @@ PROOF_SECONDS = 10
 CALM_SECONDS = 10.0
 """How long start() waits for guests that another process left running."""
 POLL_SECONDS = 0.05
+SAVE_SECONDS = 600.0
+"""How long a guest's memory may take to be saved."""
 OURS = "pumice-"
 
 
@@ -183,10 +185,12 @@ class LibvirtHypervisor:
         """Store the definition. Of a running guest only the same one again is accepted."""
         xml = domain_xml(guest, self._place(guest.server_id))
         with self._call(f"define the server {guest.server_id}", verb="define"):
-            if running(self.state(guest.server_id)):
+            if not gone(self.state(guest.server_id)):
                 stored = self._disks.stored(self._domain(guest.server_id))
                 if not same_definition(stored, guest):
-                    raise HypervisorError(f"the server {guest.server_id} is running: it cannot be defined anew")
+                    raise HypervisorError(
+                        f"the server {guest.server_id} is running or suspended: it cannot be defined anew"
+                    )
             else:
                 self._open().defineXML(xml)
 
@@ -197,12 +201,20 @@ class LibvirtHypervisor:
     def stop_guest(self, server_id: str, graceful_seconds: float = 0.0) -> None:
         """Ask by ACPI, wait, then by force."""
         try:
+            if self.state(server_id) is GuestState.SUSPENDED:
+                return self._forget_memory(server_id)
             if graceful_seconds > 0 and self.state(server_id) is GuestState.RUNNING:
                 self._make("shutdown", "ask the guest to shut down", server_id, lambda domain: domain.shutdown(), off)
                 self._disks.wait(lambda: off(self.state(server_id)), graceful_seconds)
             self._make("stop_guest", f"stop the server {server_id}", server_id, lambda domain: domain.destroy(), off)
         except GuestMissing:
             return
+
+    def _forget_memory(self, server_id: str) -> None:
+        """A suspended guest is off from now on."""
+        self._make(
+            "stop_guest", f"stop the server {server_id}", server_id, lambda domain: domain.managedSaveRemove(), gone
+        )
 
     def undefine(self, server_id: str) -> None:
         """Stop it, forget it and what it printed."""
@@ -239,6 +251,17 @@ class LibvirtHypervisor:
             server_id,
             lambda domain: domain.resume(),
             lambda state: state is GuestState.RUNNING,
+        )
+
+    def suspend(self, server_id: str) -> None:
+        """libvirt writes its memory to a file of its own; how long that takes depends on how much of it is used."""
+        self._make(
+            "suspend",
+            f"suspend the server {server_id}",
+            server_id,
+            lambda domain: domain.managedSave(0),
+            lambda state: state is GuestState.SUSPENDED,
+            SAVE_SECONDS,
         )
 
     def reset(self, server_id: str) -> None:
@@ -328,16 +351,24 @@ class LibvirtHypervisor:
         if state == libvirt.VIR_DOMAIN_CRASHED:
             return GuestState.CRASHED
         if state == libvirt.VIR_DOMAIN_SHUTOFF:
+            if domain.hasManagedSaveImage(0):
+                return GuestState.SUSPENDED
             return GuestState.CRASHED if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED else GuestState.SHUTOFF
         if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED):
             return GuestState.PAUSED
         return GuestState.RUNNING
 
     def _make(
-        self, verb: str, what: str, server_id: str, act: Callable[[Any], object], reached: Callable[[GuestState], bool]
+        self,
+        verb: str,
+        what: str,
+        server_id: str,
+        act: Callable[[Any], object],
+        reached: Callable[[GuestState], bool],
+        seconds: float = CALL_SECONDS,
     ) -> None:
         """Do it unless the guest is there already; libvirt's refusal counts only if it still is not there then."""
-        with self._call(what, verb=verb):
+        with self._opened().call(what, seconds, verb):
             domain = self._domain(server_id)
             if reached(self._state(domain)):
                 return
@@ -381,6 +412,11 @@ def running(state: GuestState) -> bool:
 def off(state: GuestState) -> bool:
     """QEMU does not run."""
     return not running(state)
+
+
+def gone(state: GuestState) -> bool:
+    """QEMU does not run, and nothing of the guest's memory is kept."""
+    return off(state) and state is not GuestState.SUSPENDED
 
 
 def same_definition(stored: Definition, guest: Guest) -> bool:

@@ -165,9 +165,11 @@ class MemoryHypervisor:
         """Store the definition. Of a running guest only the same one again is accepted."""
         with self._everything("define") as held:
             old = held.guests.get(guest.server_id)
-            if old is not None and old.state in RUNNING:
+            if old is not None and old.state in (*RUNNING, GuestState.SUSPENDED):
                 if not same_definition(old, guest):
-                    raise HypervisorError(f"the server {guest.server_id} is running: it cannot be defined anew")
+                    raise HypervisorError(
+                        f"the server {guest.server_id} is running or suspended: it cannot be defined anew"
+                    )
                 return
             fresh = HeldGuest(guest=guest, console=old.console if old else "")
             for disk in guest.disks:
@@ -180,8 +182,9 @@ class MemoryHypervisor:
         with self._everything("start_guest") as held:
             guest = found(held, server_id)
             if guest.state not in RUNNING:
+                if guest.state is not GuestState.SUSPENDED:
+                    guest.console += f"GUEST-UP 0.00 {server_id}\n"
                 guest.state = GuestState.RUNNING
-                guest.console += f"GUEST-UP 0.00 {server_id}\n"
                 for disk in guest.disks.values():
                     disk.live = True
 
@@ -206,6 +209,14 @@ class MemoryHypervisor:
         """Already running is success; a guest that is off is an error."""
         with self._everything("resume") as held:
             switch(found(held, server_id), server_id, GuestState.RUNNING)
+
+    def suspend(self, server_id: str) -> None:
+        """Already suspended is success; a guest that is off is an error."""
+        with self._everything("suspend") as held:
+            guest = found(held, server_id)
+            if guest.state is not GuestState.SUSPENDED:
+                switch(guest, server_id, GuestState.PAUSED)
+                switch_off(guest, GuestState.SUSPENDED)
 
     def reset(self, server_id: str) -> None:
         """Power off and on: afterwards it runs, whatever it was before."""
@@ -235,6 +246,8 @@ class MemoryHypervisor:
         with self._everything("attach") as held:
             guest = found(held, server_id)
             self._supported(disk)
+            if guest.state is GuestState.SUSPENDED:
+                raise HypervisorError(f"could not attach the volume {disk.serial}: the guest is suspended")
             old = guest.disks.get(disk.serial)
             live = guest.state in RUNNING
             if old is not None and old.live and old.disk.connection_info != disk.connection_info:
@@ -254,6 +267,8 @@ class MemoryHypervisor:
             disk = guest.disks.get(serial) if guest else None
             if guest is None or disk is None:
                 return
+            if guest.state is GuestState.SUSPENDED:
+                raise DetachRefused(f"the guest is suspended with the volume {serial}; resume it first")
             if disk.live and held.behaviour.refuse_detach is not None:
                 raise DetachRefused(f"the volume {serial} is still attached: {held.behaviour.refuse_detach}")
             disk.live = False
@@ -354,8 +369,8 @@ def put(guest: HeldGuest, disk: Disk, live: bool, stored: bool) -> HeldDisk:
 
 
 def switch_off(guest: HeldGuest, state: GuestState) -> None:
-    """The guest stops; only its stored definition is left."""
-    if guest.state in RUNNING:
+    """The guest stops, or forgets its memory; only its stored definition is left."""
+    if guest.state in (*RUNNING, GuestState.SUSPENDED):
         guest.state = state
     for disk in guest.disks.values():
         disk.live = False

@@ -7,6 +7,7 @@ from pumice.api.compute import (
     limits,
     networks,
     server_actions,
+    server_states,
     servers,
     volume_attachments,
 )
@@ -16,6 +17,7 @@ ROUTES: tuple[Route, ...] = (
     *flavors.ROUTES,
     *servers.ROUTES,
     *server_actions.ROUTES,
+    *server_states.ROUTES,
     *volume_attachments.ROUTES,
     *instance_actions.ROUTES,
     *limits.ROUTES,

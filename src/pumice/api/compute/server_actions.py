@@ -1,4 +1,4 @@
-"""Actions on servers: POST /servers/{id}/action (Compute API v2.1)."""
+"""Power, locks and consoles of servers: POST /servers/{id}/action (Compute API v2.1)."""
 
 from typing import Annotated, Any
 
@@ -30,6 +30,14 @@ class PauseBody(Struct, forbid_unknown_fields=True):
 
 class UnpauseBody(Struct, forbid_unknown_fields=True):
     value: Nothing | None = field(name="unpause")
+
+
+class SuspendBody(Struct, forbid_unknown_fields=True):
+    value: Nothing | None = field(name="suspend")
+
+
+class ResumeBody(Struct, forbid_unknown_fields=True):
+    value: Nothing | None = field(name="resume")
 
 
 class Reboot(Struct, forbid_unknown_fields=True):
@@ -80,7 +88,15 @@ def reboot(tx: Transaction, call: Call) -> None:
     kind = call.body.reboot.type
     if kind.upper() not in ("SOFT", "HARD"):
         raise InvalidField("reboot.type", kind, "SOFT or HARD")
-    servers.power(tx, call.caller, call.path["server_id"], "reboot", graceful=kind.upper() == "SOFT")
+    servers.power(tx, call.caller, call.path["server_id"], "reboot" if kind.upper() == "SOFT" else "hard reboot")
+
+
+def suspend(tx: Transaction, call: Call) -> None:
+    servers.power(tx, call.caller, call.path["server_id"], "suspend")
+
+
+def resume(tx: Transaction, call: Call) -> None:
+    servers.power(tx, call.caller, call.path["server_id"], "resume")
 
 
 def lock(tx: Transaction, call: Call) -> None:
@@ -108,13 +124,24 @@ def _console_read(_tx: Transaction, _call: Call, row: OperationRow) -> Any:
     return {"output": row.results.get("read", "")}
 
 
-def _action(key: str, handler: Any, body: type[Struct], *, status: int = 202) -> Route:
+def action_route(
+    key: str,
+    handler: Any,
+    body: type[Struct],
+    *,
+    status: int = 202,
+    since: str | None = None,
+    until: str | None = None,
+) -> Route:
+    """The route of the action whose body has this one key."""
     word = key.removeprefix("os-")
     return Route(
         "POST",
         "/servers/{server_id}/action",
         handler,
         status=status,
+        since=since,
+        until=until,
         key=key,
         body=body,
         write=True,
@@ -124,12 +151,14 @@ def _action(key: str, handler: Any, body: type[Struct], *, status: int = 202) ->
 
 
 ROUTES: tuple[Route, ...] = (
-    _action("os-start", start, StartBody),
-    _action("os-stop", stop, StopBody),
-    _action("pause", pause, PauseBody),
-    _action("unpause", unpause, UnpauseBody),
-    _action("reboot", reboot, RebootBody),
-    _action("lock", lock, LockBody),
-    _action("unlock", unlock, UnlockBody),
-    _action("os-getConsoleOutput", console, ConsoleOutputBody, status=200),
+    action_route("os-start", start, StartBody),
+    action_route("os-stop", stop, StopBody),
+    action_route("pause", pause, PauseBody),
+    action_route("unpause", unpause, UnpauseBody),
+    action_route("suspend", suspend, SuspendBody),
+    action_route("resume", resume, ResumeBody),
+    action_route("reboot", reboot, RebootBody),
+    action_route("lock", lock, LockBody),
+    action_route("unlock", unlock, UnlockBody),
+    action_route("os-getConsoleOutput", console, ConsoleOutputBody, status=200),
 )

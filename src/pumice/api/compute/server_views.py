@@ -8,7 +8,7 @@ from pumice.api.edge.views import Field, View
 from pumice.clock import isoformat, isoformat_z
 from pumice.compute.model import ServerWithVolumes
 
-POWER_STATES = {"on": 1, "paused": 3, "off": 4, "none": 0}
+POWER_STATES = {"on": 1, "paused": 3, "off": 4, "suspended": 4, "none": 0}
 PROGRESS = {"ACTIVE": 100, "BUILD": 0}
 
 

@@ -15,6 +15,7 @@ from pumice.operations.world import World
 POWER = {
     GuestState.RUNNING: "on",
     GuestState.PAUSED: "paused",
+    GuestState.SUSPENDED: "suspended",
     GuestState.SHUTOFF: "off",
     GuestState.CRASHED: "off",
     GuestState.ABSENT: "off",

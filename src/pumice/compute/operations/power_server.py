@@ -1,10 +1,11 @@
-"""Start, stop, reboot, pause and unpause a server.
+"""Start, stop, reboot, pause, unpause, suspend and resume a server.
 
     take    its turn: attaches and detaches under way have ended
     act     the hypervisor does it; the power that was reached is a fact
 
 Nothing is undone: what the hypervisor made of a failed one is observed (`observe.py`), and the reason is the action's.
-Start defines the guest anew from the rows, so one whose definition was lost starts too, with all its volumes.
+Start and reboot define the guest anew from the rows, so one whose definition was lost starts too, with all its volumes.
+A soft reboot asks the guest to shut down first, and has a deadline: after it the guest is stopped by force.
 """
 
 from collections.abc import Callable
@@ -12,16 +13,19 @@ from collections.abc import Callable
 import msgspec
 from sqlalchemy import update
 
+from pumice.compute.facts import clear_mark
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations.definitions import guest_of
 from pumice.compute.operations.settling import at_host, finish_action, settle_server, take_turn
 from pumice.db.engine import Transaction
 from pumice.db.schema import servers
 from pumice.hypervisors.contract import GuestState
-from pumice.operations.model import Operation, Run, Step, caller_of, exclusive
+from pumice.operations.model import Operation, Run, Step, StepFailed, caller_of, exclusive
 
 GRACEFUL_SECONDS = 5.0
 """How long a guest may take to shut down by itself when it is asked to stop."""
+SOFT_REBOOT_SECONDS = 10.0
+"""The same when it is asked to reboot."""
 
 
 class PowerServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,12 +56,24 @@ def stop(run: Run[PowerServer]) -> None:
     run.world.hypervisor.stop_guest(run.arguments.server_id, graceful)
 
 
-def reboot(run: Run[PowerServer]) -> None:
+def shut_down(run: Run[PowerServer]) -> None:
+    run.world.hypervisor.stop_guest(run.arguments.server_id, SOFT_REBOOT_SECONDS)
+
+
+def cut_off(run: Run[PowerServer]) -> None:
+    run.world.hypervisor.stop_guest(run.arguments.server_id)
+
+
+def suspend(run: Run[PowerServer]) -> None:
+    run.world.hypervisor.suspend(run.arguments.server_id)
+
+
+def resume(run: Run[PowerServer]) -> None:
+    """Its memory is what makes it the same guest: without it there is nothing to resume."""
     hypervisor, server_id = run.world.hypervisor, run.arguments.server_id
-    if hypervisor.state(server_id) is GuestState.RUNNING:
-        hypervisor.reset(server_id)
-    else:
-        start(run)
+    if hypervisor.state(server_id) not in (GuestState.SUSPENDED, GuestState.RUNNING):
+        raise StepFailed("the memory of the guest is not there any more; start the server instead")
+    hypervisor.start_guest(server_id)
 
 
 def pause(run: Run[PowerServer]) -> None:
@@ -68,10 +84,13 @@ def unpause(run: Run[PowerServer]) -> None:
     run.world.hypervisor.resume(run.arguments.server_id)
 
 
-def _operation(kind: str, do: Callable[[Run[PowerServer]], None], power: str, event: str) -> Operation[PowerServer]:
+def _operation(
+    kind: str, do: Callable[[Run[PowerServer]], None], power: str, event: str, *before: Step[PowerServer]
+) -> Operation[PowerServer]:
     def record(tx: Transaction, run: Run[PowerServer]) -> None:
         server_id = run.arguments.server_id
         tx.execute(update(servers).where(servers.c.id == server_id).values(power=power, updated_at=tx.now))
+        clear_mark(tx, server_id)
         finish_action(tx, run)
 
     def fail(tx: Transaction, run: Run[PowerServer], reason: str) -> None:
@@ -86,7 +105,7 @@ def _operation(kind: str, do: Callable[[Run[PowerServer]], None], power: str, ev
         kind,
         PowerServer,
         "server",
-        steps=(Step("take", record=take, at=at_host), Step("act", do=do, record=record, at=at_host)),
+        steps=(Step("take", record=take, at=at_host), *before, Step("act", do=do, record=record, at=at_host)),
         failed=fail,
         settle=settle,
     )
@@ -94,15 +113,32 @@ def _operation(kind: str, do: Callable[[Run[PowerServer]], None], power: str, ev
 
 START_SERVER = _operation("server.start", start, "on", "power_on")
 STOP_SERVER = _operation("server.stop", stop, "off", "power_off")
-REBOOT_SERVER = _operation("server.reboot", reboot, "on", "reboot")
+REBOOT_SERVER = _operation("server.reboot", start, "on", "reboot", Step("shut down", do=shut_down, at=at_host))
+HARD_REBOOT_SERVER = _operation("server.hard_reboot", start, "on", "reboot", Step("cut off", do=cut_off, at=at_host))
 PAUSE_SERVER = _operation("server.pause", pause, "paused", "pause")
 UNPAUSE_SERVER = _operation("server.unpause", unpause, "on", "unpause")
+SUSPEND_SERVER = _operation("server.suspend", suspend, "suspended", "suspend")
+RESUME_SERVER = _operation("server.resume", resume, "on", "resume")
+
+
+class Power(msgspec.Struct, frozen=True):
+    """What does an action of `compute.transitions`."""
+
+    operation: Operation[PowerServer]
+    event: str
+    """Its name in notifications."""
+    action: str
+    """Its name as an instance action."""
+
 
 POWER = {
-    "start": (START_SERVER, "power_on"),
-    "stop": (STOP_SERVER, "power_off"),
-    "reboot": (REBOOT_SERVER, "reboot"),
-    "pause": (PAUSE_SERVER, "pause"),
-    "unpause": (UNPAUSE_SERVER, "unpause"),
+    "start": Power(START_SERVER, "power_on", "start"),
+    "stop": Power(STOP_SERVER, "power_off", "stop"),
+    "reboot": Power(REBOOT_SERVER, "reboot", "reboot"),
+    "hard reboot": Power(HARD_REBOOT_SERVER, "reboot", "reboot"),
+    "pause": Power(PAUSE_SERVER, "pause", "pause"),
+    "unpause": Power(UNPAUSE_SERVER, "unpause", "unpause"),
+    "suspend": Power(SUSPEND_SERVER, "suspend", "suspend"),
+    "resume": Power(RESUME_SERVER, "resume", "resume"),
 }
-"""Action of `compute.transitions` -> (operation, name in notifications)."""
+POWER_OPERATIONS = tuple(power.operation for power in POWER.values())

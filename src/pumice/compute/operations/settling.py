@@ -20,8 +20,19 @@ QUEUED = (
     "server.start",
     "server.stop",
     "server.reboot",
+    "server.hard_reboot",
     "server.pause",
     "server.unpause",
+    "server.suspend",
+    "server.resume",
+    "server.rebuild",
+    "server.resize",
+    "server.confirm_resize",
+    "server.revert_resize",
+    "server.shelve",
+    "server.offload",
+    "server.unshelve",
+    "server.snapshot",
 )
 """Kinds that wait for others to let go, instead of being refused."""
 
