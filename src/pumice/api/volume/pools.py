@@ -9,6 +9,16 @@ from pumice.clock import isoformat
 from pumice.db.engine import Transaction
 from pumice.errors import NotFound
 
+PROPERTIES = {
+    name: {"title": title, "description": description, "type": "boolean"}
+    for name, title, description in (
+        ("multiattach", "Multi-attach", "A volume may be attached to several servers at once."),
+        ("online_extend_support", "Extend in use", "An attached volume can grow."),
+        ("thin_provisioning_support", "Thin provisioning", "A volume takes only the space that was written."),
+    )
+}
+"""What the extra specs of a type may ask of a pool, beside its names and sizes."""
+
 
 def _capabilities(pool: Pool) -> dict[str, Any]:
     found = pool.capabilities
@@ -61,7 +71,7 @@ def show_capabilities(tx: Transaction, call: Call) -> Any:
                 "description": f"Block storage backend {pool.backend}",
                 "visibility": "public",
                 "replication_targets": [],
-                "properties": {},
+                "properties": PROPERTIES,
             }
     raise NotFound.of("Backend", host)
 
