@@ -1,6 +1,7 @@
 """Every operation of block storage through every ordeal, on a real pool of files, with kills in real processes."""
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,9 @@ from pumice.db.schema import images as image_rows
 from pumice.db.schema import operations as operation_rows
 from pumice.db.schema import snapshots as snapshot_rows
 from pumice.db.schema import volumes as volume_rows
+from pumice.images import images, uploads
+from pumice.images.formats.inspect import inspect
+from pumice.images.model import NewImage
 from pumice.images.store import ImageStore
 from pumice.operations.model import Registry
 from pumice.operations.world import Backend, World
@@ -49,6 +53,7 @@ CALLER = Caller(
     request_id="req-1", user_id=new_id(), project_id=new_id(), roles=frozenset({"admin"}), has_service_token=True
 )
 SMALL = 1 << 20
+CONTENT = b"a disk" + bytes(SMALL - 7) + b"!"
 CONNECTOR = {"host": HOST, "ip": "127.0.0.1", "mountpoint": "/dev/sdb"}
 
 
@@ -124,6 +129,37 @@ def with_small_volume_in_use(database: Database, world: World) -> None:
         attachments.complete(tx, CALLER, attachment_id)
 
 
+def with_qcow2_image(database: Database, world: World) -> None:
+    """An active image of 1 MiB in another format."""
+    prepare_cloud(database, world)
+    store, upload_id = world.images, new_id()
+    assert store is not None
+    with tempfile.TemporaryDirectory() as folder:
+        raw, path = Path(folder) / "raw", Path(folder) / "qcow2"
+        raw.write_bytes(CONTENT)
+        subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, path], check=True)
+        with database.write() as tx:
+            image = images.create(tx, CALLER, NewImage(disk_format="qcow2", container_format="bare"))
+            uploads.begin(tx, CALLER, image.id, upload_id)
+        with store.begin(image.id, upload_id) as upload:
+            upload.disk_format = "qcow2"
+            upload.write(path.read_bytes())
+            stored = upload.publish()
+    with database.write() as tx:
+        uploads.finish(tx, CALLER, image.id, upload_id, stored)
+    assert only_image(database) == image.id
+
+
+def with_small_volume(database: Database, world: World) -> None:
+    with_volume(database, world)
+    os.truncate(world.backend(BACKEND).storage.locate(only_volume(database)).path, SMALL)
+
+
+def only_image(database: Database) -> str:
+    with database.read() as tx:
+        return str(tx.execute(select(image_rows.c.id)).scalar_one())
+
+
 def only_volume(database: Database) -> str:
     statement = select(volume_rows.c.id).order_by(volume_rows.c.created_at).limit(1)
     with database.read() as tx:
@@ -160,6 +196,14 @@ ask_clone = asked(
 )
 ask_from_snapshot = asked(
     lambda tx, database: volumes.create(tx, CALLER, Wanted(size=2, source=Source(snapshot_id=only_snapshot(database))))
+)
+ask_from_image = asked(
+    lambda tx, database: volumes.create(tx, CALLER, Wanted(size=1, source=Source(image_id=only_image(database))))
+)
+ask_upload_qcow2 = asked(
+    lambda tx, database: image_uploads.upload(
+        tx, CALLER, only_volume(database), image_uploads.WantedImage(name="copy", disk_format="qcow2")
+    )
 )
 ask_delete = asked(lambda tx, database: volumes.delete(tx, CALLER, only_volume(database), cascade=True))
 ask_extend = asked(
@@ -249,12 +293,24 @@ def all_gone(database: Database, world: World) -> None:
     assert list(storage.volumes()) == [] and list(storage.snapshots()) == []
 
 
+def imported(database: Database, world: World) -> None:
+    """The volume holds the disk inside of the image; what was converted is whole."""
+    assert statuses(database) == ["available"]
+    path = world.backend(BACKEND).storage.locate(only_volume(database)).path
+    with open(path, "rb") as file:
+        assert file.read(SMALL) == CONTENT
+    assert world.images is not None
+    kept = list((world.images.directory / ".converted").iterdir())
+    assert [one.name for one in kept] == [f"{only_image(database)}.raw"] and kept[0].read_bytes() == CONTENT
+
+
 def uploaded(image_status: str, volume_status: str) -> Callable[[Database, World], None]:
     """The image is so, with its bytes or without any; nothing else is left in the pool or the image store."""
 
     def check(database: Database, world: World) -> None:
         with database.read() as tx:
-            image_id, status, size = tx.execute(select(image_rows.c.id, image_rows.c.status, image_rows.c.size)).one()
+            columns = (image_rows.c.id, image_rows.c.status, image_rows.c.size, image_rows.c.disk_format)
+            image_id, status, size, disk_format = tx.execute(select(*columns)).one()
         assert status == image_status
         assert statuses(database) == [volume_status]
         storage, store = world.backend(BACKEND).storage, world.images
@@ -262,7 +318,9 @@ def uploaded(image_status: str, volume_status: str) -> Callable[[Database, World
         assert store is not None
         files = {path.name for path in store.directory.glob("*")} - {".lock"} if store.directory.exists() else set()
         if image_status == "active":
-            assert size == SMALL and store.path(image_id).stat().st_size == SMALL
+            assert store.path(image_id).stat().st_size == size
+            with store.path(image_id).open("rb") as file:
+                assert inspect(file.fileno(), disk_format, None) == SMALL
             assert files == {image_id}
         else:
             assert files == set()
@@ -295,6 +353,14 @@ CAMPAIGN = Campaign(
             with_snapshot,
             "from snapshot",
         ),
+        OperationCase(
+            CREATE_VOLUME,
+            ask_from_image,
+            imported,
+            volumes_are("error"),
+            with_qcow2_image,
+            "from qcow2",
+        ),
         OperationCase(DELETE_VOLUME, ask_delete, all_gone, setup=with_snapshot),
         OperationCase(EXTEND_VOLUME, ask_extend, grown, same_size, with_volume),
         OperationCase(
@@ -304,6 +370,14 @@ CAMPAIGN = Campaign(
             uploaded("deleted", "in-use"),
             with_small_volume_in_use,
             "upload in use",
+        ),
+        OperationCase(
+            UPLOAD_VOLUME,
+            ask_upload_qcow2,
+            uploaded("active", "available"),
+            uploaded("deleted", "available"),
+            with_small_volume,
+            "upload as qcow2",
         ),
         OperationCase(CREATE_SNAPSHOT, ask_snapshot, snapshot_is("available"), snapshot_is("error"), with_volume),
         OperationCase(DELETE_SNAPSHOT, ask_delete_snapshot, snapshot_is("deleted"), setup=with_snapshot),

@@ -40,9 +40,9 @@ def test_further_names_of_a_create_are_properties() -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "words"),
     [
-        ({"disk_format": "qcow2"}, InvalidField, "'qcow2'; this cloud stores raw, aki and ari only"),
-        ({"disk_format": "vmdk"}, InvalidField, "raw, aki and ari only"),
-        ({"container_format": "ovf"}, InvalidField, "bare, aki and ari only"),
+        ({"disk_format": "vhdx"}, InvalidField, "'vhdx'; this cloud stores raw, aki, ari, ami, iso, qcow2, vdi, vmdk"),
+        ({"disk_format": 5}, InvalidField, "convert others to qcow2"),
+        ({"container_format": "ovf"}, InvalidField, "this cloud stores bare, aki, ari, ami"),
         ({"visibility": "open"}, InvalidField, "one of public, private, shared, community"),
         ({"min_disk": -1}, InvalidField, "'min_disk': -1"),
         ({"min_ram": True}, InvalidField, "'min_ram': True"),

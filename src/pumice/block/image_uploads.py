@@ -16,6 +16,9 @@ from pumice.images.model import READ_ONLY, RESERVED, Image, NewImage, Visibility
 from pumice.operations.model import exclusive, shared
 from pumice.operations.store import enqueue
 
+VOLUME_FORMATS = ("raw", "qcow2", "vdi", "vmdk")
+"""What a volume's bytes can be written as."""
+
 _OF_THE_SOURCE = frozenset({"image_id", "image_name", "disk_format", "container_format", "min_disk", "min_ram"})
 """What a volume's image metadata says of the image it came from; the rest are properties that the new image has too."""
 
@@ -45,8 +48,9 @@ def upload(tx: Transaction, caller: Caller, volume_id: str, wanted: WantedImage)
     NotFound."""
     found = get(tx, caller, volume_id)
     volume = found.volume
-    if wanted.disk_format != "raw":
-        raise InvalidField("disk_format", wanted.disk_format, "images of volumes are raw")
+    if wanted.disk_format not in VOLUME_FORMATS:
+        expected = f"images of volumes are {', '.join(VOLUME_FORMATS)}"
+        raise InvalidField("disk_format", wanted.disk_format, expected)
     if wanted.container_format != "bare":
         raise InvalidField("container_format", wanted.container_format, "images of volumes are bare")
     if wanted.visibility == "public" and not caller.is_admin:
@@ -81,6 +85,7 @@ def upload(tx: Transaction, caller: Caller, volume_id: str, wanted: WantedImage)
         upload_id=upload_id,
         point_id=point_id,
         paused=paused,
+        disk_format=wanted.disk_format,
     )
     claims = [exclusive("volume", volume_id), exclusive("image", image.id)]
     if point_id is not None:

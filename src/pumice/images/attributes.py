@@ -60,13 +60,13 @@ def _visibility(field: str, value: Any) -> str:
 
 def _disk_format(field: str, value: Any) -> str | None:
     if value is not None and value not in DISK_FORMATS:
-        raise InvalidField(field, value, "this cloud stores raw, aki and ari only")
+        raise InvalidField(field, value, f"this cloud stores {', '.join(DISK_FORMATS)}; convert others to qcow2")
     return _text(field, value)
 
 
 def _container_format(field: str, value: Any) -> str | None:
     if value is not None and value not in CONTAINER_FORMATS:
-        raise InvalidField(field, value, "this cloud stores bare, aki and ari only")
+        raise InvalidField(field, value, f"this cloud stores {', '.join(CONTAINER_FORMATS)}")
     return _text(field, value)
 
 

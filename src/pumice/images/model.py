@@ -11,14 +11,17 @@ from typing import Literal
 
 import msgspec
 
+from pumice.images.formats.inspect import OPAQUE, READERS
+
 Status = Literal["queued", "saving", "active", "deactivated", "deleted"]
 Visibility = Literal["public", "private", "shared", "community"]
 
 VISIBILITIES = ("public", "private", "shared", "community")
-DISK_FORMATS = ("raw", "aki", "ari")
-"""What may be stored: a disk's plain bytes, a kernel, an initial RAM disk."""
+DISK_FORMATS = (*OPAQUE, *READERS)
+"""What may be stored: plain bytes of a disk (raw, ami), a kernel (aki), an initial RAM disk (ari), a CD (iso); a disk
+in a format that is inspected when it comes and converted where its bytes are needed (qcow2, vdi, vmdk)."""
 
-CONTAINER_FORMATS = ("bare", "aki", "ari")
+CONTAINER_FORMATS = ("bare", "aki", "ari", "ami")
 
 READABLE: tuple[Status, ...] = ("active", "deactivated")
 """With data in the store."""

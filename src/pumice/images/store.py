@@ -2,6 +2,7 @@
 
     <directory>/<image id>                          published data of an image
     <directory>/.<image id>.<upload id>.upload      an upload under way; its writer holds a flock on it
+    <directory>/.converted/                         plain bytes of images in other formats: see `conversions`
     <directory>/.lock                               flock around publishing and removing: neither meets the other
 
     upload = store.begin(image_id, upload_id)       before the image's row turns to "saving"
@@ -10,7 +11,8 @@
 
 A row that is "saving" belongs to the upload whose file is locked: `alive` answers whether anybody is still at it, also
 after a kill -9 (the kernel drops the lock) and in another process. Used by the image face (`api/image/files.py`), by
-`images/uploads.py`, and by operations through `World.images`. Never parses the data.
+`images/uploads.py`, and by operations through `World.images`. What an image is not opaque in is inspected (`formats`)
+before it is published; no other program has opened it until then.
 """
 
 import contextlib
@@ -30,6 +32,7 @@ import msgspec
 
 from pumice.errors import NotFound, TooLarge
 from pumice.faults import point
+from pumice.images.formats.inspect import HEAD_BYTES, begins_as, inspect
 
 CHUNK_BYTES = 1 << 20
 """How much is hashed and written, or read, at once."""
@@ -37,6 +40,8 @@ CHUNK_BYTES = 1 << 20
 _ZEROS = bytes(CHUNK_BYTES)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UPLOAD_SUFFIX = ".upload"
+
+ANY_SIZE = 1 << 62
 
 
 class StoreFull(TooLarge):
@@ -56,16 +61,28 @@ class Stored(msgspec.Struct, frozen=True):
 
     size: int
     """Bytes."""
+    virtual_size: int
+    """Bytes of the disk inside."""
     md5: str
     sha512: str
 
 
 class ImageStore:
-    """Files `<directory>/<image id>`. `size_limit`: bytes that an image may have, None for any size."""
+    """Files `<directory>/<image id>`. `size_limit`, `virtual_size_limit`: bytes that an image, and the disk inside of
+    one, may have, None for any size. `converted_bytes`: what may be kept of converted images."""
 
-    def __init__(self, directory: Path, size_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        size_limit: int | None = None,
+        *,
+        virtual_size_limit: int | None = None,
+        converted_bytes: int = ANY_SIZE,
+    ) -> None:
         self.directory = directory
         self.size_limit = size_limit
+        self.virtual_size_limit = virtual_size_limit
+        self.converted_bytes = converted_bytes
         self.threads = ThreadPoolExecutor(4, "image-store")
         """Where the API's event loop sends hashing, writing, reading and removing; never the database's threads."""
 
@@ -76,6 +93,10 @@ class ImageStore:
     def path(self, image_id: str) -> Path:
         """Where the published bytes of the image are. Raises ValueError when image_id is no UUID."""
         return self.directory / str(UUID(image_id))
+
+    def converted_path(self, image_id: str) -> Path:
+        """Where the plain bytes of a converted image are, once they have been made."""
+        return self.directory / ".converted" / f"{UUID(image_id)}.raw"
 
     def expect(self, size: int | None) -> None:
         """Refuse early what cannot fit. `size`: bytes announced, or None. Raises ImageTooLarge, StoreFull."""
@@ -122,6 +143,7 @@ class ImageStore:
     def remove(self, image_id: str) -> bool:
         """Remove the published bytes; True where there were any. Raises OSError."""
         with self.exclusive():
+            _unlink(self.converted_path(image_id))
             return _unlink(self.path(image_id))
 
     def remove_upload(self, image_id: str, upload_id: str) -> bool:
@@ -180,11 +202,15 @@ class Upload:
         self._closed = False
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha512 = hashlib.sha512()
+        self._head = bytearray()
         self.size = 0
         """Bytes taken so far."""
+        self.disk_format: str | None = None
+        """What the image says that the bytes are; known before the first of them. None: bytes and nothing else."""
 
     def write(self, data: bytes | bytearray) -> None:
-        """Take the next bytes; blocks of zeros become holes. Raises StoreFull, ImageTooLarge, OSError."""
+        """Take the next bytes; blocks of zeros become holes. Raises StoreFull, ImageTooLarge, UnusableImage (as soon as
+        its first bytes are there), OSError."""
         limit = self._store.size_limit
         if limit is not None and self.size + len(data) > limit:
             raise ImageTooLarge(f"The data has more than {limit} bytes, which an image may have at most.")
@@ -198,6 +224,10 @@ class Upload:
             except OSError as error:
                 raise _explain(error) from error
             self.size += len(data)
+        if len(self._head) < HEAD_BYTES:
+            self._head += data[: HEAD_BYTES - len(self._head)]
+            if len(self._head) == HEAD_BYTES:
+                begins_as(self.disk_format, bytes(self._head))
 
     def _write_at(self, data: bytes | bytearray) -> None:
         view = memoryview(data)
@@ -210,12 +240,13 @@ class Upload:
                 done += os.pwrite(self._fd, part[done:], self.size + start + done)
 
     def publish(self) -> Stored:
-        """Make the bytes durable and give them the image's name. Raises StoreFull, OSError."""
+        """Make the bytes durable and give them the image's name. Raises UnusableImage, StoreFull, OSError."""
         with self._guard:
             if self._closed:
                 raise ValueError("the upload is closed")
             try:
                 os.ftruncate(self._fd, self.size)
+                virtual_size = inspect(self._fd, self.disk_format, self._store.virtual_size_limit)
                 point("image.publish:written")
                 os.fsync(self._fd)
             except OSError as error:
@@ -225,7 +256,7 @@ class Upload:
                 self._path.rename(self._store.path(self.image_id))
                 _sync_directory(self._store.directory)
             point("image.publish:published")
-            return Stored(self.size, self._md5.hexdigest(), self._sha512.hexdigest())
+            return Stored(self.size, virtual_size, self._md5.hexdigest(), self._sha512.hexdigest())
 
     def discard(self) -> None:
         """Remove what was written, published or not; nobody else's bytes. Raises OSError."""

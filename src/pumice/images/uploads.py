@@ -63,7 +63,7 @@ def finish(tx: Transaction, caller: Caller, image_id: str, upload_id: str, store
             status="active",
             upload_id=None,
             size=stored.size,
-            virtual_size=stored.size,
+            virtual_size=stored.virtual_size,
             checksum=stored.md5,
             hash_algorithm="sha512",
             hash_value=stored.sha512,

@@ -26,9 +26,9 @@ from pumice.api.edge.services import Services
 from pumice.db.engine import Database
 from pumice.identity.identity import Identity
 from pumice.identity.policy import Policy
-from pumice.images.store import ImageStore
 from pumice.operations.waiting import OperationWaiter
-from pumice.processes import tls
+from pumice.processes import garbage, tls
+from pumice.processes.image_store import make_image_store
 from pumice.processes.listening import listen
 from pumice.processes.liveness import BEAT_SECONDS, Liveness
 from pumice.processes.prepare import prepare as prepare
@@ -49,7 +49,7 @@ def services_of(settings: Settings) -> Iterator[Services]:
             database=database,
             identity=identity,
             waiter=waiter,
-            images=ImageStore(settings.images),
+            images=make_image_store(settings),
             access_log=AccessLog(sys.stderr.fileno() if settings.access_log else None),
         )
     finally:
@@ -62,6 +62,7 @@ def serve(settings: Settings, listener: socket.socket | None = None) -> None:
     """Serve until a signal ends it. listener: a bound socket in place of `settings.bind`."""
     with services_of(settings) as services:
         server = make_server(services, settings)
+        garbage.settle()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run_server(server, listener or listen(settings), services))
 

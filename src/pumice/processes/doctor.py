@@ -61,6 +61,7 @@ _QEMU = "qemu-system-x86_64"
 def _programs(settings: Settings) -> Iterator[Result]:
     if settings.hypervisor.driver == "libvirt":
         yield _program(_QEMU, "runs the guests", "qemu-system-x86", "bad", "--version")
+    yield _program("qemu-img", "converts images that are not raw", "qemu-utils", "warning", "--version")
     if any(one.driver == "file" and one.mount == "auto" for one in settings.backends):
         why = "makes a pool with instant snapshots where the directory cannot reflink"
         yield _program("mkfs.xfs", why, "xfsprogs", "warning", "-V")

@@ -13,9 +13,9 @@ from pumice.block.operations import OPERATIONS as BLOCK
 from pumice.compute.operations import OPERATIONS as COMPUTE
 from pumice.hypervisors import registry as hypervisors
 from pumice.hypervisors.contract import Hypervisor
-from pumice.images.store import ImageStore
 from pumice.operations.model import Registry, backend_place, host_place
 from pumice.operations.world import Backend, World
+from pumice.processes.image_store import make_image_store
 from pumice.reconcile.operations import OPERATIONS as RECONCILE
 from pumice.settings import BackendSettings, Settings
 from pumice.storage.config import PoolConfig
@@ -40,7 +40,7 @@ def build(settings: Settings) -> World:
         host=settings.host,
         backends={backend.name: backend for backend in backends},
         hypervisor=make_hypervisor(settings),
-        images=ImageStore(settings.images),
+        images=make_image_store(settings),
         servers=settings.state / "servers",
         attach_deadline=settings.attach_deadline,
         detach_deadline=settings.detach_deadline,

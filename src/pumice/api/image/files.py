@@ -49,12 +49,13 @@ async def upload(call: Call, request: Request) -> Response:
     began = False
     try:
         try:
-            await database.call_write(uploads.begin, call.caller, image.id, upload_id)
+            saving = await database.call_write(uploads.begin, call.caller, image.id, upload_id)
         except WrongState:
             if not await database.call_write(uploads.recover, image.id, store):
                 raise
-            await database.call_write(uploads.begin, call.caller, image.id, upload_id)
+            saving = await database.call_write(uploads.begin, call.caller, image.id, upload_id)
         began = True
+        file.disk_format = saving.disk_format
         await _receive(request, store, file)
         stored = await _in_store(store, file.publish)
         await database.call_write(uploads.finish, call.caller, image.id, upload_id, stored)

@@ -7,14 +7,15 @@ When it cannot be made it is `error`, and the reason is on the volume and in its
 """
 
 import msgspec
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 
 from pumice.block.model import GIB
 from pumice.block.notifications import notify_volume
 from pumice.block.operations.settling import at_backend, break_volume, settle_volume, tell_user
 from pumice.db.engine import Transaction
 from pumice.db.schema import volumes
-from pumice.operations.model import Operation, Run, Step, StepFailed, caller_of
+from pumice.images.operations.plain import plain_image
+from pumice.operations.model import Operation, Run, Step, caller_of
 from pumice.operations.world import World
 
 
@@ -39,10 +40,10 @@ def make(run: Run[CreateVolume]) -> None:
     elif wanted.source_volume_id is not None:
         storage.clone(wanted.source_volume_id, wanted.volume_id, size_bytes, run.epoch, run.progress)
     elif wanted.image_id is not None:
-        if world.images is None:
-            raise StepFailed(f"host {world.host} has no image store")
-        path = str(world.images.path(wanted.image_id))
-        storage.import_file(path, wanted.volume_id, size_bytes, run.epoch, run.progress, image_key=wanted.image_id)
+        with plain_image(run, wanted.image_id) as path:
+            storage.import_file(
+                str(path), wanted.volume_id, size_bytes, run.epoch, run.progress, image_key=wanted.image_id
+            )
     else:
         storage.create(wanted.volume_id, size_bytes, run.epoch)
 
@@ -54,7 +55,10 @@ def remove(run: Run[CreateVolume]) -> None:
 
 
 def mark_there(tx: Transaction, run: Run[CreateVolume]) -> None:
-    tx.execute(update(volumes).where(volumes.c.id == run.arguments.volume_id).values(life="there", launched_at=tx.now))
+    tx.execute(_IS_THERE, {"key": run.arguments.volume_id, "now": tx.now})
+
+
+_IS_THERE = update(volumes).where(volumes.c.id == bindparam("key")).values(life="there", launched_at=bindparam("now"))
 
 
 def mark_broken(tx: Transaction, run: Run[CreateVolume], reason: str) -> None:

@@ -3,7 +3,7 @@
     pause     only where the backend cannot snapshot a volume that is being written to: the guest stands still
     freeze    in use: the backend takes a point in time                                undo: remove it
     resume    the guest goes on                                                        (also the undo of pause)
-    copy      the bytes go to the image store, hashed on the way                       undo: remove them
+    copy      the bytes go to the image store, in the format asked for, hashed on the way    undo: remove them
     clean     the point in time is removed
     finish    the image is active
 
@@ -20,8 +20,10 @@ from sqlalchemy import update
 from pumice.block.operations.settling import at_backend, settle_volume, tell_user
 from pumice.db.engine import Transaction
 from pumice.db.schema import images
+from pumice.errors import TooLarge
 from pumice.images import uploads
-from pumice.images.store import CHUNK_BYTES, ImageStore, Stored, StoreFull
+from pumice.images.conversions import ConversionFailed, write_as
+from pumice.images.store import CHUNK_BYTES, ImageStore, Stored
 from pumice.operations.model import ANYWHERE, Operation, Run, Step, StepFailed, caller_of, host_place
 from pumice.operations.world import World
 
@@ -36,6 +38,7 @@ class UploadVolume(msgspec.Struct, frozen=True, kw_only=True):
     upload_id: str
     point_id: str | None = None
     paused: tuple[str, str] | None = None
+    disk_format: str = "raw"
 
 
 def at_guest(arguments: UploadVolume, _results: Mapping[str, Any]) -> str:
@@ -80,20 +83,30 @@ def copy(run: Run[UploadVolume]) -> Stored:
         storage.clone_snapshot(wanted.point_id, wanted.point_id, size, run.epoch, run.progress)
         source = wanted.point_id
     store.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    exported = _exported(store, wanted)
+    exported, converted = _exported(store, wanted), _converted(store, wanted)
     exported.unlink(missing_ok=True)
     try:
         storage.export_file(source, str(exported), run.progress)
-        return _publish(store, wanted, exported, size, run)
-    except StoreFull as error:
+        if wanted.disk_format == "raw":
+            return _publish(store, wanted, exported, run)
+        converted.unlink(missing_ok=True)
+        write_as(exported, converted, wanted.disk_format, run.progress)
+        exported.unlink()
+        return _publish(store, wanted, converted, run)
+    except TooLarge as error:
         raise StepFailed(error.message) from error
+    except ConversionFailed as error:
+        raise StepFailed(f"volume {wanted.volume_id} cannot be made a {wanted.disk_format} image: {error}") from error
     finally:
         exported.unlink(missing_ok=True)
+        converted.unlink(missing_ok=True)
 
 
-def _publish(store: ImageStore, wanted: UploadVolume, exported: Path, size: int, run: Run[UploadVolume]) -> Stored:
+def _publish(store: ImageStore, wanted: UploadVolume, made: Path, run: Run[UploadVolume]) -> Stored:
     store.remove(wanted.image_id)
-    with store.begin(wanted.image_id, wanted.upload_id) as upload, exported.open("rb") as source:
+    size = made.stat().st_size
+    with store.begin(wanted.image_id, wanted.upload_id) as upload, made.open("rb") as source:
+        upload.disk_format = wanted.disk_format
         while data := source.read(CHUNK_BYTES):
             upload.write(data)
             run.progress(upload.size, size)
@@ -103,11 +116,16 @@ def _publish(store: ImageStore, wanted: UploadVolume, exported: Path, size: int,
 def forget(run: Run[UploadVolume]) -> None:
     store = _store(run.world)
     _exported(store, run.arguments).unlink(missing_ok=True)
+    _converted(store, run.arguments).unlink(missing_ok=True)
     store.remove(run.arguments.image_id)
 
 
 def _exported(store: ImageStore, wanted: UploadVolume) -> Path:
     return store.directory / f".{wanted.image_id}.{wanted.upload_id}.export"
+
+
+def _converted(store: ImageStore, wanted: UploadVolume) -> Path:
+    return store.directory / f".{wanted.image_id}.{wanted.upload_id}.{wanted.disk_format}.export"
 
 
 def _store(world: World) -> ImageStore:

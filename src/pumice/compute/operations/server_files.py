@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pumice.images.operations.plain import plain_image
 from pumice.operations.model import Run, StepFailed
 from pumice.operations.world import World
 from pumice.storage.sparse import copy_or_reflink
@@ -27,23 +28,17 @@ def directory(world: World, server_id: str) -> Path:
 
 def copy_image(run: Run[Any], image_id: str, name: str, size_bytes: int = 0) -> str:
     """Copy the image's data to the server's file of this name, grown to size_bytes; its path. Raises StepFailed."""
-    if run.world.images is None:
-        raise StepFailed(f"host {run.world.host} has no image store")
     target = directory(run.world, run.arguments.server_id) / name
     if target.exists():
         return str(target)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = target.with_name(f".{name}.{run.epoch}")
     try:
-        with run.world.images.path(image_id).open("rb") as source, scratch.open("wb") as copy:
+        with plain_image(run, image_id) as plain, plain.open("rb") as source, scratch.open("wb") as copy:
             copy_or_reflink(source.fileno(), copy.fileno(), run.progress)
             size = max(size_bytes, copy.seek(0, os.SEEK_END))
             os.ftruncate(copy.fileno(), -(-size // SECTOR) * SECTOR if name == "root.raw" else size)
             os.fsync(copy.fileno())
-    except FileNotFoundError as error:
-        raise StepFailed(
-            f"the data of image {image_id} is missing in the image store of host {run.world.host}"
-        ) from error
     except OSError as error:
         raise StepFailed(f"image {image_id} could not be copied on host {run.world.host}: {error.strerror}") from error
     scratch.replace(target)
