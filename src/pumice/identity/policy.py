@@ -70,6 +70,7 @@ RULES: dict[str, str] = {
     "compute:*:show*": "@reader",
     "compute:*:index*": "@reader",
     "compute:*:detail*": "@reader",
+    "compute:servers:getConsoleOutput": "@member",
     "compute:servers:resetState": "@admin",
     "compute:flavors:create": "@admin",
     "compute:flavors:delete": "@admin",

@@ -10,7 +10,7 @@ from pumice.api.edge.views import Field, View
 from pumice.caller import new_id
 from pumice.compute import flavors
 from pumice.db.engine import Transaction
-from pumice.errors import BadRequest, InvalidField
+from pumice.errors import InvalidField, NotFound
 
 SUMMARY = View(
     "flavor",
@@ -111,7 +111,7 @@ def extra_specs(tx: Transaction, call: Call) -> Any:
 def extra_spec(tx: Transaction, call: Call) -> Any:
     specs, key = flavors.get(tx, call.caller, call.path["flavor_id"]).extra_specs, call.path["key"]
     if key not in specs:
-        raise BadRequest(f"Flavor {call.path['flavor_id']} has no extra spec {key[:64]}.")
+        raise NotFound(f"Flavor {call.path['flavor_id']} has no extra spec {key[:64]}.")
     return {key: specs[key]}
 
 

@@ -258,6 +258,8 @@ class _Exchange:
                     compiled = _by_key(candidates, data)
             except PumiceError as wrong:
                 error = wrong
+                if compiled.route.key is not None:  # which action is not known: none of their rules applies
+                    compiled, values = _UNKNOWN, []
         route = compiled.route
         self.route_name = route.name
         project = place.project if place is not None else None
