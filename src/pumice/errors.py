@@ -10,6 +10,7 @@
      +- Conflict (409)               conflictingRequest
      |   +- WrongState                   the resource is in a state that does not allow the action
      |   +- Busy                         another live operation holds the resource
+     +- PreconditionFailed (412)     preconditionFailed
      +- QuotaExceeded (413)          overLimit
      +- TooLarge (413)               overLimit
      +- UnsupportedMediaType (415)   unsupportedMediaType
@@ -115,6 +116,13 @@ class Busy(Conflict):
 
     def __init__(self, noun: str, identifier: str, operation: str) -> None:
         super().__init__(f"{noun} {identifier} is held by the operation {operation}; try again when it has ended.")
+
+
+class PreconditionFailed(PumiceError):
+    """It was changed by another request meanwhile: read it again."""
+
+    code = 412
+    fault = "preconditionFailed"
 
 
 class QuotaExceeded(PumiceError):

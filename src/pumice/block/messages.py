@@ -81,9 +81,10 @@ def record(
     )
 
 
-_LISTING = Listing(
+LISTING = Listing(
     messages,
     filters={
+        "id": text_filter(messages.c.id),
         "resource_type": text_filter(messages.c.resource_type),
         "resource_uuid": text_filter(messages.c.resource_id),
         "event_id": text_filter(messages.c.event_id),
@@ -93,7 +94,8 @@ _LISTING = Listing(
     sorts={
         name: messages.c[name]
         for name in ("id", "event_id", "resource_type", "request_id", "message_level", "created_at")
-    },
+    }
+    | {"resource_uuid": messages.c.resource_id, "guaranteed_until": messages.c.expires_at},
     noun="Message",
 )
 
@@ -101,7 +103,7 @@ _LISTING = Listing(
 def page(tx: Transaction, caller: Caller, params: Mapping[str, str]) -> Page[Message]:
     """The messages of the caller's project, newest first."""
     statement = select(*MESSAGE).where(messages.c.project_id == (caller.project_id or ""))
-    return _LISTING.page(tx, statement, _LISTING.parse(params), lambda row: Message(*row))
+    return LISTING.page(tx, statement, LISTING.parse(params), lambda row: Message(*row))
 
 
 def get(tx: Transaction, caller: Caller, message_id: str) -> Message:

@@ -5,11 +5,12 @@ known, and said with its reasons, before the request returns (story 5).
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
-from pumice.block import capability_specs
+from pumice.block import capability_query, capability_specs
 from pumice.block.model import GIB, Pool, Service
 from pumice.block.queries import POOL, SERVICE
 from pumice.block.services import DOWN_AFTER
@@ -18,16 +19,38 @@ from pumice.db.engine import Transaction
 from pumice.db.schema import pools, services, volumes
 
 
+class Hints(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a user wants a volume to be (scheduler hints), looked up: backends as host@name."""
+
+    same_backends: tuple[str, ...] | None = None
+    """Where the volumes of `same_host` are."""
+    other_backends: tuple[str, ...] = ()
+    """Where those of `different_host` are."""
+    host: str | None = None
+    """Where the server of `local_to_instance` runs."""
+    query: list[Any] | None = None
+    """`capability_query`."""
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What a volume needs of its pool."""
 
     size: int
     """GiB."""
     extra_specs: Mapping[str, str]
-    availability_zone: str | None = None
+    availability_zones: tuple[str, ...] = ()
+    """One of these; empty: any."""
+    hints: Hints = Hints()
     backend: str | None = None
     """Only this backend (host@name): where the source of a clone is."""
     multiattach: bool = False
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """The pool, and the zone of its backend."""
+
+    pool: Pool
+    availability_zone: str
 
 
 class NoPool(msgspec.Struct, frozen=True):
@@ -36,23 +59,25 @@ class NoPool(msgspec.Struct, frozen=True):
     sentence: str
 
 
-def choose(tx: Transaction, wish: Wish) -> Pool | NoPool:
+def choose(tx: Transaction, wish: Wish) -> Chosen | NoPool:
     """The fitting pool with the most free space."""
-    statement = select(*POOL, *SERVICE).join(services, services.c.id == pools.c.service_id).order_by(pools.c.name)
-    candidates: list[Pool] = []
+    candidates: list[Chosen] = []
     reasons: list[str] = []
     width = len(POOL)
-    for row in tx.execute(statement):
+    for row in tx.execute(_POOLS):
         pool, service = Pool(*row[:width]), Service(*row[width:])
         reason = _refusal(tx, pool, service, wish)
         if reason is None:
-            candidates.append(pool)
+            candidates.append(Chosen(pool, service.availability_zone))
         else:
             reasons.append(f"{pool.name}: {reason}")
     if candidates:
-        return max(candidates, key=lambda pool: pool.free_bytes)
+        return max(candidates, key=lambda chosen: chosen.pool.free_bytes)
     why = "; ".join(reasons) if reasons else "no backend has reported yet (is an agent running?)"
     return NoPool(f"no backend can host this volume: {why}")
+
+
+_POOLS = select(*POOL, *SERVICE).join(services, services.c.id == pools.c.service_id).order_by(pools.c.name)
 
 
 def _refusal(tx: Transaction, pool: Pool, service: Service, wish: Wish) -> str | None:
@@ -67,8 +92,11 @@ def _refusal(tx: Transaction, pool: Pool, service: Service, wish: Wish) -> str |
         return "; ".join(f"{problem['sentence']} ({problem['fix']})" for problem in service.problems)
     if wish.backend is not None and pool.backend != wish.backend:
         return f"the source is on {wish.backend}"
-    if wish.availability_zone is not None and service.availability_zone != wish.availability_zone:
-        return f"is in zone {service.availability_zone}, not {wish.availability_zone}"
+    if wish.availability_zones and service.availability_zone not in wish.availability_zones:
+        return f"is in zone {service.availability_zone}, not {' or '.join(wish.availability_zones)}"
+    against = _against_hints(pool, wish.hints)
+    if against is not None:
+        return against
     unfit = capability_specs.refusal(wish.extra_specs, pool)
     if unfit is not None:
         return unfit
@@ -86,12 +114,28 @@ def _refusal(tx: Transaction, pool: Pool, service: Service, wish: Wish) -> str |
     return None
 
 
+def _against_hints(pool: Pool, hints: Hints) -> str | None:
+    """Why the user does not want the volume there."""
+    if hints.same_backends is not None and pool.backend not in hints.same_backends:
+        return "is not where the volumes of the hint same_host are"
+    if pool.backend in hints.other_backends:
+        return "has a volume of the hint different_host"
+    if hints.host is not None and pool.backend.partition("@")[0] != hints.host:
+        return f"is not on host {hints.host} of the hint local_to_instance"
+    if hints.query is not None and not capability_query.holds(hints.query, pool):
+        return "does not fulfil the hint query"
+    return None
+
+
 def _sizes(tx: Transaction, pool: Pool, life: str | None = None) -> int:
     """Bytes of the live volumes there. Of those that are being made, the last report of a pool that is not thin may not
     count any yet; in a thin one they take next to nothing, and counted whole a burst of them would be refused."""
-    statement = select(func.coalesce(func.sum(volumes.c.size), 0)).where(
-        volumes.c.backend == pool.backend, volumes.c.deleted_at.is_(None)
-    )
-    if life is not None:
-        statement = statement.where(volumes.c.life == life)
-    return int(tx.execute(statement).scalar_one()) * GIB
+    if life is None:
+        return int(tx.execute(_PROMISED, {"backend": pool.backend}).scalar_one()) * GIB
+    return int(tx.execute(_IN_LIFE, {"backend": pool.backend, "life": life}).scalar_one()) * GIB
+
+
+_PROMISED = select(func.coalesce(func.sum(volumes.c.size), 0)).where(
+    volumes.c.backend == bindparam("backend"), volumes.c.deleted_at.is_(None)
+)
+_IN_LIFE = _PROMISED.where(volumes.c.life == bindparam("life"))

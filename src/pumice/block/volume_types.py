@@ -9,27 +9,53 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from sqlalchemy import ColumnElement, and_, bindparam, func, literal, or_, select, true, update
 from sqlalchemy import delete as delete_from
-from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from pumice.block.listings import metadata_filter
+from pumice.block.listings import pairs_of
 from pumice.block.model import VolumeType
 from pumice.block.queries import VOLUME_TYPE
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
-from pumice.db.paging import Listing, Page, text_filter
-from pumice.db.schema import volume_type_access, volume_types, volumes
+from pumice.db.paging import Filter, Listing, Page, text_filter
+from pumice.db.schema import default_volume_types, volume_type_access, volume_types, volumes
 from pumice.errors import BadRequest, Conflict, InvalidField, NotFound
 
 DEFAULT_TYPE_NAME = "__DEFAULT__"
+
+ZONES = "RESKEY:availability_zones"
+"""The extra spec that says in which zones volumes of the type can be: "zone-a, zone-b"."""
+
+
+def zones_of(specs: Mapping[str, str]) -> tuple[str, ...]:
+    """The zones of a type; (): any."""
+    return tuple(zone.strip() for zone in specs.get(ZONES, "").split(",") if zone.strip())
+
+
+def specs_filter(column: ColumnElement[dict[str, str]]) -> Filter:
+    """`extra_specs={'key': 'value'}`: every pair is there; of the zones, that one is among them."""
+
+    def condition(name: str, text: str) -> ColumnElement[bool]:
+        found = []
+        for key, value in pairs_of(name, text).items():
+            has = column[key].as_string()
+            if key == ZONES:
+                among = func.replace(literal(",") + func.replace(has, " ", "") + ",", f",{value.strip()},", "")
+                found.append(and_(has.is_not(None), among != literal(",") + func.replace(has, " ", "") + ","))
+            else:
+                found.append(has == value)
+        return and_(true(), *found)
+
+    return condition
+
 
 _LISTING = Listing(
     volume_types,
     filters={
         "name": text_filter(volume_types.c.name),
         "description": text_filter(volume_types.c.description),
-        "extra_specs": metadata_filter(volume_types.c.extra_specs),
+        "extra_specs": specs_filter(volume_types.c.extra_specs),
     },
     sorts={name: volume_types.c[name] for name in ("id", "name", "description", "created_at", "updated_at")},
     noun="Volume type",
@@ -64,16 +90,19 @@ def ensure_default(tx: Transaction) -> None:
 
 def default(tx: Transaction) -> VolumeType:
     """The type of a volume that names none. Raises NotFound when the operator left none."""
-    statement = select(*VOLUME_TYPE).where(volume_types.c.is_default, volume_types.c.deleted_at.is_(None))
-    row = tx.execute(statement).one_or_none()
+    row = tx.execute(_DEFAULT).one_or_none()
     if row is None:
         raise NotFound("There is no default volume type; name one, or ask the administrator to set a default.")
     return VolumeType(*row)
 
 
+_DEFAULT = select(*VOLUME_TYPE).where(volume_types.c.is_default, volume_types.c.deleted_at.is_(None))
+_BY_ID = select(*VOLUME_TYPE).where(volume_types.c.id == bindparam("id"))
+
+
 def by_id(tx: Transaction, type_id: str) -> VolumeType:
     """The type of an existing volume, deleted or not. Raises NotFound."""
-    row = tx.execute(select(*VOLUME_TYPE).where(volume_types.c.id == type_id)).one_or_none()
+    row = tx.execute(_BY_ID, {"id": type_id}).one_or_none()
     if row is None:
         raise NotFound.of("Volume type", type_id)
     return VolumeType(*row)
@@ -166,6 +195,9 @@ def delete(tx: Transaction, caller: Caller, type_id: str) -> None:
     used = select(volumes.c.id).where(volumes.c.volume_type_id == type_id, volumes.c.deleted_at.is_(None)).limit(1)
     if tx.execute(used).first() is not None:
         raise BadRequest(f"Volume type {found.name} is used by volumes; delete or retype them first.")
+    preferred = select(default_volume_types.c.project_id).where(default_volume_types.c.volume_type_id == type_id)
+    if tx.execute(preferred).first() is not None:
+        raise BadRequest(f"Volume type {found.name} is the default one of a project; unset that first.")
     tx.execute(delete_from(volume_type_access).where(volume_type_access.c.volume_type_id == type_id))
     _store(tx, type_id, {"deleted_at": tx.now})
 

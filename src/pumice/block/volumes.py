@@ -7,9 +7,9 @@ caller may not see is missing (`NotFound`), whatever it is.
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import select, update
 
-from pumice.block import messages, queries, quotas, scheduling, volume_types
+from pumice.block import capability_query, default_types, messages, queries, quotas, scheduling, volume_types
 from pumice.block.guards import guard, lock
 from pumice.block.model import GIB, VolumeType, VolumeWithAttachments
 from pumice.block.notifications import notify_volume
@@ -18,12 +18,14 @@ from pumice.block.operations.delete_volume import DELETE_VOLUME, DeleteVolume
 from pumice.block.operations.extend_volume import EXTEND_VOLUME, ExtendVolume
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
-from pumice.db.schema import snapshots, volumes
+from pumice.db.schema import servers, snapshots, volumes
 from pumice.errors import BadRequest, Conflict, InvalidField, NotFound, WrongState
 from pumice.images.images import for_boot
 from pumice.images.model import Image
 from pumice.operations.model import Claim, exclusive, shared
 from pumice.operations.store import enqueue
+
+_INSERT = volumes.insert()
 
 MAX_SIZE = 1 << 20
 """GiB; larger is a typing error."""
@@ -37,6 +39,15 @@ class Source(msgspec.Struct, frozen=True):
     image_id: str | None = None
 
 
+class WantedHints(msgspec.Struct, frozen=True, kw_only=True):
+    """Scheduler hints: ids of volumes, of a server, and a query (`block.capability_query`)."""
+
+    same_host: tuple[str, ...] = ()
+    different_host: tuple[str, ...] = ()
+    local_to_instance: str | None = None
+    query: str | None = None
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What POST /volumes asks for, parsed."""
 
@@ -48,6 +59,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     source: Source = Source()
     multiattach: bool = False
+    hints: WantedHints = WantedHints()
 
 
 class _Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,15 +84,23 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
     kind = _type(tx, caller, wanted, origin)
     added = quotas.Addition(volume_type_id=kind.id, volumes=1, gigabytes=size, volume_size=size)
     quotas.check(tx, project_id, added)
-    zone = wanted.availability_zone
+    zones = _zones(kind, wanted.availability_zone)
     multiattach = wanted.multiattach or kind.extra_specs.get("multiattach") == "<is> True"
     wish = scheduling.Wish(
-        size=size, extra_specs=kind.extra_specs, availability_zone=zone, backend=origin.backend, multiattach=multiattach
+        size=size,
+        extra_specs=kind.extra_specs,
+        availability_zones=zones,
+        hints=_hints(tx, caller, wanted.hints),
+        backend=origin.backend,
+        multiattach=multiattach,
     )
     chosen = scheduling.choose(tx, wish)
     volume_id = new_id()
-    pool = None if isinstance(chosen, scheduling.NoPool) else chosen
-    refusal = chosen.sentence if isinstance(chosen, scheduling.NoPool) else None
+    pool, zone, refusal = None, zones[0] if zones else "nova", None
+    if isinstance(chosen, scheduling.NoPool):
+        refusal = chosen.sentence
+    else:
+        pool, zone = chosen.pool, chosen.availability_zone
     row: dict[str, Any] = {
         "id": volume_id,
         "project_id": project_id,
@@ -89,7 +109,7 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
         "description": wanted.description,
         "size": size,
         "volume_type_id": kind.id,
-        "availability_zone": zone or "nova",
+        "availability_zone": zone,
         "backend": pool.backend if pool else None,
         "pool": pool.name if pool else None,
         "metadata": wanted.metadata,
@@ -108,7 +128,7 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
         "created_at": tx.now,
         "updated_at": tx.now,
     }
-    tx.execute(volumes.insert(), row)
+    tx.execute(_INSERT, row)
     notify_volume(tx, volume_id, "create.start", caller)
     if pool is not None:
         arguments = CreateVolume(
@@ -255,27 +275,6 @@ def extend(tx: Transaction, caller: Caller, volume_id: str, new_size: int, *, in
     enqueue(tx, EXTEND_VOLUME, arguments, subject_id=volume_id, claims=claims, caller=caller)
 
 
-def total(tx: Transaction, project_id: str | None) -> tuple[int, int]:
-    """(number, GiB) of the live volumes of a project, None: of all."""
-    statement = select(func.count(), func.coalesce(func.sum(volumes.c.size), 0)).where(*_of_project(project_id))
-    count, size = tx.execute(statement).one()
-    return int(count), int(size)
-
-
-def metadata_values(tx: Transaction, project_id: str | None) -> dict[str, list[str]]:
-    """Every metadata key with its distinct values, sorted, over the live volumes of a project, None: of all."""
-    values: dict[str, set[str]] = {}
-    for metadata in tx.execute(select(volumes.c.metadata).where(*_of_project(project_id))).scalars():
-        for key, value in metadata.items():
-            values.setdefault(key, set()).add(value)
-    return {key: sorted(found) for key, found in sorted(values.items())}
-
-
-def _of_project(project_id: str | None) -> list[ColumnElement[bool]]:
-    live: list[ColumnElement[bool]] = [volumes.c.deleted_at.is_(None)]
-    return live if project_id is None else [*live, volumes.c.project_id == project_id]
-
-
 def _project(caller: Caller) -> str:
     if caller.project_id is None:
         raise BadRequest("A volume belongs to a project: use a token that is scoped to one.")
@@ -299,7 +298,40 @@ def _type(tx: Transaction, caller: Caller, wanted: Wanted, origin: _Origin) -> V
         return volume_types.visible(tx, caller, wanted.volume_type)
     if origin.volume_type_id is not None:
         return volume_types.by_id(tx, origin.volume_type_id)
-    return volume_types.default(tx)
+    return default_types.for_project(tx, caller.project_id)
+
+
+def _zones(kind: VolumeType, asked: str | None) -> tuple[str, ...]:
+    """Where the volume may be: the zone asked for, else those of the type, else () for any. Raises InvalidField."""
+    given = volume_types.zones_of(kind.extra_specs)
+    if asked is None:
+        return given
+    if given and asked not in given:
+        raise InvalidField("availability_zone", asked, f"volume type {kind.name} is in {', '.join(given)} only")
+    return (asked,)
+
+
+def _hints(tx: Transaction, caller: Caller, wanted: WantedHints) -> scheduling.Hints:
+    """Raises NotFound for a volume or server that the caller cannot see, InvalidField for the query."""
+
+    def places(volume_ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(get(tx, caller, one).volume.backend) for one in volume_ids)
+
+    host = None
+    if wanted.local_to_instance is not None:
+        statement = select(servers.c.host, servers.c.project_id).where(
+            servers.c.id == wanted.local_to_instance, servers.c.deleted_at.is_(None)
+        )
+        server = tx.execute(statement).one_or_none()
+        if server is None or not may_see(caller, server.project_id):
+            raise NotFound.of("Server", wanted.local_to_instance)
+        host = str(server.host)
+    return scheduling.Hints(
+        same_backends=places(wanted.same_host) if wanted.same_host else None,
+        other_backends=places(wanted.different_host),
+        host=host,
+        query=None if wanted.query is None else capability_query.parse(wanted.query),
+    )
 
 
 def _origin(tx: Transaction, caller: Caller, source: Source) -> _Origin:

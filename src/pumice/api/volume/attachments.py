@@ -10,6 +10,7 @@ from msgspec import Struct
 from pumice.api.edge.route import Answer, Await, Call, Route
 from pumice.api.edge.versions import Since
 from pumice.api.edge.views import Field, View
+from pumice.api.volume.list_parameters import list_params
 from pumice.block import attachments, listings, queries
 from pumice.block.model import Attachment
 from pumice.caller import Caller
@@ -105,11 +106,11 @@ def delete(tx: Transaction, call: Call) -> Any:
 
 
 def listed(tx: Transaction, call: Call) -> Any:
-    return SUMMARY.page(listings.page_of_attachments(tx, call.caller, call.params), call)
+    return SUMMARY.page(listings.page_of_attachments(tx, call.caller, list_params(call, "attachment")), call)
 
 
 def detail(tx: Transaction, call: Call) -> Any:
-    return DETAIL.page(listings.page_of_attachments(tx, call.caller, call.params), call)
+    return DETAIL.page(listings.page_of_attachments(tx, call.caller, list_params(call, "attachment")), call)
 
 
 def show(tx: Transaction, call: Call) -> Any:

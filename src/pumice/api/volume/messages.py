@@ -4,6 +4,7 @@ from typing import Any
 
 from pumice.api.edge.route import Call, Route
 from pumice.api.edge.views import Field, View
+from pumice.api.volume.list_parameters import list_params
 from pumice.block import messages
 from pumice.clock import isoformat
 from pumice.db.engine import Transaction
@@ -24,7 +25,7 @@ MESSAGE = View(
 
 
 def listed(tx: Transaction, call: Call) -> Any:
-    return MESSAGE.page(messages.page(tx, call.caller, call.params), call)
+    return MESSAGE.page(messages.page(tx, call.caller, list_params(call, "message")), call)
 
 
 def show(tx: Transaction, call: Call) -> Any:

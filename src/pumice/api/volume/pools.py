@@ -3,7 +3,8 @@
 from typing import Any
 
 from pumice.api.edge.route import Call, Route
-from pumice.block import services
+from pumice.api.volume.list_parameters import list_params
+from pumice.block import capability_specs, services, volume_types
 from pumice.block.model import GIB, Pool
 from pumice.clock import isoformat
 from pumice.db.engine import Transaction
@@ -44,9 +45,13 @@ def _capabilities(pool: Pool) -> dict[str, Any]:
 
 
 def get_pools(tx: Transaction, call: Call) -> Any:
-    with_detail = call.params.get("detail", "").lower() in ("1", "true", "yes")
+    params = list_params(call, "pool")
+    with_detail = params.get("detail", "").lower() in ("1", "true", "yes")
+    specs = volume_types.visible(tx, call.caller, params["volume_type"]).extra_specs if "volume_type" in params else {}
     shown = []
     for pool in services.listed_pools(tx):
+        if params.get("name", pool.name) != pool.name or capability_specs.refusal(specs, pool) is not None:
+            continue
         entry: dict[str, Any] = {"name": pool.name}
         if with_detail:
             entry["capabilities"] = _capabilities(pool)

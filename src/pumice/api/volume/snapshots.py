@@ -1,18 +1,18 @@
 """Snapshots and their metadata: /snapshots (Block Storage API v3, "Volume snapshots")."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
 from pumice.api.edge.route import Call, Route
-from pumice.api.edge.versions import Since
 from pumice.api.edge.views import Field, View
-from pumice.api.volume.fields import Metadata, Name, blank_to_none, list_params
+from pumice.api.volume.fields import Metadata, Name, blank_to_none
+from pumice.api.volume.list_parameters import list_params
 from pumice.api.volume.volume_metadata import MetaBody, MetadataBody, item_of, only_item
 from pumice.block import listings, snapshots
 from pumice.clock import isoformat
 from pumice.db.engine import Transaction
-from pumice.errors import BadRequest
+from pumice.errors import BadRequest, InvalidField
 
 SUMMARY = View(
     "snapshot",
@@ -42,7 +42,7 @@ class SnapshotCreate(Struct, forbid_unknown_fields=True):
     display_name: Name | None = None
     description: Name | None = None
     display_description: Name | None = None
-    force: Annotated[bool | str | None, Since(until="3.65")] = None
+    force: bool | str | None = None
     metadata: Metadata | None = None
 
 
@@ -64,6 +64,8 @@ class SnapshotUpdateBody(Struct, forbid_unknown_fields=True):
 def create(tx: Transaction, call: Call) -> Any:
     asked: SnapshotCreate = call.body.snapshot
     forced = str(asked.force).strip().lower() in ("1", "true", "t", "yes", "y", "on")
+    if call.version >= (3, 66) and asked.force is not None and not forced:
+        raise InvalidField("snapshot.force", asked.force, "since microversion 3.66 it is not needed: leave it out")
     made = snapshots.create(
         tx,
         call.caller,
@@ -77,11 +79,11 @@ def create(tx: Transaction, call: Call) -> Any:
 
 
 def listed(tx: Transaction, call: Call) -> Any:
-    return SUMMARY.page(listings.page_of_snapshots(tx, call.caller, list_params(call)), call)
+    return SUMMARY.page(listings.page_of_snapshots(tx, call.caller, list_params(call, "snapshot")), call)
 
 
 def detail(tx: Transaction, call: Call) -> Any:
-    return DETAIL.page(listings.page_of_snapshots(tx, call.caller, list_params(call)), call)
+    return DETAIL.page(listings.page_of_snapshots(tx, call.caller, list_params(call, "snapshot")), call)
 
 
 def show(tx: Transaction, call: Call) -> Any:

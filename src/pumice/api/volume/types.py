@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from pumice.api.edge.route import Call, Route
 from pumice.api.edge.views import Field, View
-from pumice.block import volume_types
+from pumice.block import default_types, volume_types
 from pumice.block.model import VolumeType
 from pumice.db.engine import Transaction
 from pumice.errors import InvalidField
@@ -71,7 +71,7 @@ def show(tx: Transaction, call: Call) -> Any:
 
 
 def default(tx: Transaction, call: Call) -> Any:
-    return TYPE.render(volume_types.default(tx), call)
+    return TYPE.render(default_types.for_project(tx, call.caller.project_id), call)
 
 
 def create(tx: Transaction, call: Call) -> Any:

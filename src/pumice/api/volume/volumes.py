@@ -3,11 +3,13 @@
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec.json import encode
 
 from pumice.api.edge.route import Call, Route
 from pumice.api.edge.versions import Since
 from pumice.api.edge.views import Field, View
-from pumice.api.volume.fields import Metadata, Name, blank_to_none, list_params
+from pumice.api.volume.fields import Metadata, Name, blank_to_none
+from pumice.api.volume.list_parameters import list_params
 from pumice.block import listings, volumes
 from pumice.block.force_delete import force_delete_volume
 from pumice.block.model import Attachment, VolumeWithAttachments
@@ -95,6 +97,12 @@ DETAIL = View(
     Field("os-vol-mig-status-attr:migstat", lambda found: found.volume.migration_status, visible=_admin),
     Field("os-vol-mig-status-attr:name_id", lambda found: None, visible=_admin),
 )
+SUMMARY_OF_ALL = View(
+    "volume-summary",
+    Field("total_size", lambda found: found.size),
+    Field("total_count", lambda found: found.count),
+    Field("metadata", since="3.36"),
+)
 IMAGE_DETAIL = View("volume", *DETAIL.fields, Field("volume_image_metadata", lambda found: found.volume.image_metadata))
 
 
@@ -119,15 +127,24 @@ class VolumeCreate(Struct, forbid_unknown_fields=True):
     source_replica: str | None = None
     group_id: Annotated[str | None, Since("3.13")] = None
     backup_id: Annotated[str | None, Since("3.47")] = None
-    user_id: str | None = None
-    project_id: str | None = None
-    status: str | None = None
-    attach_status: str | None = None
+    user_id: Annotated[str | None, Since(until="3.52")] = None
+    project_id: Annotated[str | None, Since(until="3.52")] = None
+    status: Annotated[str | None, Since(until="3.52")] = None
+    attach_status: Annotated[str | None, Since(until="3.52")] = None
+
+
+class Hints(Struct, forbid_unknown_fields=True):
+    """Where the volume should be. `query` is JSON in a text, or the list itself."""
+
+    same_host: list[str] | str | None = None
+    different_host: list[str] | str | None = None
+    local_to_instance: str | None = None
+    query: list[Any] | str | None = None
 
 
 class VolumeCreateBody(Struct, forbid_unknown_fields=True):
     volume: VolumeCreate
-    scheduler_hints: dict[str, Any] | None = field(default=None, name="OS-SCH-HNT:scheduler_hints")
+    scheduler_hints: Hints | None = field(default=None, name="OS-SCH-HNT:scheduler_hints")
 
 
 class VolumeUpdate(Struct, forbid_unknown_fields=True):
@@ -155,6 +172,7 @@ def create(tx: Transaction, call: Call) -> Any:
         availability_zone=asked.availability_zone or None,
         metadata=asked.metadata or {},
         multiattach=bool(asked.multiattach),
+        hints=_hints(call.body.scheduler_hints or Hints()),
         source=volumes.Source(
             snapshot_id=asked.snapshot_id or None,
             volume_id=asked.source_volid or None,
@@ -164,12 +182,26 @@ def create(tx: Transaction, call: Call) -> Any:
     return CREATED.render(volumes.create(tx, call.caller, wanted), call)
 
 
+def _hints(asked: Hints) -> volumes.WantedHints:
+    query = asked.query if asked.query is None or isinstance(asked.query, str) else encode(asked.query).decode()
+    return volumes.WantedHints(
+        same_host=_ids(asked.same_host),
+        different_host=_ids(asked.different_host),
+        local_to_instance=asked.local_to_instance or None,
+        query=query or None,
+    )
+
+
+def _ids(given: list[str] | str | None) -> tuple[str, ...]:
+    return tuple(given) if isinstance(given, list) else (given,) if given else ()
+
+
 def listed(tx: Transaction, call: Call) -> Any:
-    return SUMMARY.page(listings.page_of_volumes(tx, call.caller, list_params(call)), call)
+    return SUMMARY.page(listings.page_of_volumes(tx, call.caller, list_params(call, "volume")), call)
 
 
 def detail(tx: Transaction, call: Call) -> Any:
-    page = listings.page_of_volumes(tx, call.caller, list_params(call))
+    page = listings.page_of_volumes(tx, call.caller, list_params(call, "volume"))
     answer = DETAIL.page(page, call)
     for shown, found in zip(answer["volumes"], page.items, strict=True):
         if found.volume.image_metadata:
@@ -216,12 +248,7 @@ def _asked(call: Call, name: str) -> bool:
 
 
 def summary(tx: Transaction, call: Call) -> Any:
-    project = listings.scope(call.caller, call.params)
-    count, size = volumes.total(tx, project)
-    answer: dict[str, Any] = {"total_size": size, "total_count": count}
-    if call.version >= (3, 36):
-        answer["metadata"] = volumes.metadata_values(tx, project)
-    return {"volume-summary": answer}
+    return SUMMARY_OF_ALL.render(listings.summary_of_volumes(tx, call.caller, list_params(call, "volume")), call)
 
 
 ROUTES = (
