@@ -1,0 +1,31 @@
+"""Each command for volumes, typed once at its highest version; another client, or the disk, tells what it did.
+
+The tables are in `commands`; their form is explained in `table.py`.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.demo.stage import Stage
+from tests.end_to_end.commands import SCENES
+from tests.end_to_end.table import Scene, World
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def world(stage: Stage) -> Iterator[World]:
+    made = World(stage.cloud)
+    made.keep("demo_project", "openstack project show demo", "admin")
+    made.keep("lab", "openstack image show lab", "demo")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_each_command_does_what_others_see(stage: Stage, world: World, scene: Scene) -> None:
+    if scene.server:
+        world.ids["guest"] = stage.start_boot(f"guest-of-{scene.name}").id
+    for row in scene.rows:
+        row.run(world)
