@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from pumice.db.engine import Transaction
 from pumice.db.rows import columns
 from pumice.db.schema import project_tags, projects, role_assignments
-from pumice.errors import NotFound
+from pumice.errors import InvalidField, NotFound
 from pumice.identity import application_credentials, domains, generation, tokens
 from pumice.identity.changes import changed, exact_filters, insert_new, refuse_duplicate, row_values
 from pumice.identity.model import DomainChange, Project
@@ -45,8 +45,9 @@ def of_user(tx: Transaction, user_id: str) -> list[Project]:
 
 
 def create(tx: Transaction, project: Project) -> Project:
-    """Raises NotFound (domain), Conflict when the domain has a project of that name."""
+    """Raises NotFound (domain), InvalidField for a parent outside of it, Conflict when it has one of that name."""
     domains.get(tx, project.domain_id)
+    _refuse_foreign_parent(tx, project)
     same = select(projects.c.id).where(projects.c.domain_id == project.domain_id, projects.c.name == project.name)
     refuse_duplicate(tx, "project", project.name, same)
     insert_new(tx, "project", projects, row_values(project))
@@ -120,6 +121,14 @@ def remove_tag(tx: Transaction, project_id: str, tag: str) -> None:
     found = tx.execute(delete(project_tags).where(project_tags.c.project_id == project_id, project_tags.c.tag == tag))
     if not found.rowcount:
         raise NotFound.of("Tag", tag)
+
+
+def _refuse_foreign_parent(tx: Transaction, project: Project) -> None:
+    if project.parent_id in (None, project.domain_id):
+        return
+    parent = select(projects.c.domain_id).where(projects.c.id == project.parent_id)
+    if tx.execute(parent).scalar() != project.domain_id:
+        raise InvalidField("project.parent_id", project.parent_id, "name the domain, or a project of the same domain")
 
 
 def _tag_filters(filters: Mapping[str, str]) -> list[ColumnElement[bool]]:

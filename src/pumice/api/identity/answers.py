@@ -13,6 +13,7 @@ from pumice.clock import isoformat
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Text = Annotated[str, Meta(max_length=65_535)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
+Email = Annotated[str, Meta(max_length=255)]
 Password = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 

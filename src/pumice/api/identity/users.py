@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pumice.api.edge.route import Call, Route
-from pumice.api.identity.answers import Identifier, Name, Password, Text, json_response, listed, time, with_self
+from pumice.api.identity.answers import Email, Identifier, Name, Password, Text, json_response, listed, time, with_self
 from pumice.api.identity.proof import prove
 from pumice.db.engine import Transaction
 from pumice.identity import logins, users
@@ -22,7 +22,7 @@ class NewUser(Struct):
     domain_id: Identifier | None = None
     default_project_id: Identifier | None = None
     description: Text | None = None
-    email: Name | None = None
+    email: Email | None = None
     enabled: bool = True
 
 
@@ -35,7 +35,7 @@ class ChangedUser(Struct):
     password: Password | UnsetType = UNSET
     default_project_id: Identifier | UnsetType | None = UNSET
     description: Text | UnsetType | None = UNSET
-    email: Name | UnsetType | None = UNSET
+    email: Email | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
 
 
