@@ -1,13 +1,13 @@
-"""`pumice db`: upgrade, purge."""
+"""`pumice db`: upgrade, purge, copy."""
 
 import click
 
-from pumice.cli.frame import config_option, json_option, load, opened, print_json, state_option, table
+from pumice.cli.frame import Failure, config_option, json_option, load, opened, print_json, state_option, table
 
 
-@click.group(short_help="Upgrade the database, remove old rows from it.")
+@click.group(short_help="Upgrade the database, remove old rows, copy it to another.")
 def db() -> None:
-    """Upgrade the database, remove old rows from it."""
+    """Upgrade the database, remove old rows, copy it to another."""
 
 
 @db.command(
@@ -80,3 +80,60 @@ def purge(dry_run: bool, compact: bool, state: str, config: str | None, as_json:
     table("Would be removed" if dry_run else "Removed", ("table", "what", "before", "rows"), rows)
     if given:
         click.echo(f"{given / 2**20:.1f} MiB given back to the file system", err=True)
+
+
+_COPY = """Copy the whole database into an empty one: from SQLite to PostgreSQL, or back. Guests go on meanwhile.
+
+Stop `pumice serve` (and every agent and API process) first; it cannot start while the copy runs. Either every row
+arrives, counted and compared table by table, or none. The database copied from stays as it is; then the command prints
+the setting that makes Pumice use the copy.
+
+\b
+Examples:
+  pumice db copy --to postgresql+psycopg://pumice@db.example/pumice
+  pumice db copy --to sqlite:///srv/pumice/pumice.db --json
+
+\b
+Exit status: 0 everything is there; 1 refused (somebody works here, the target is not empty, a row does not fit);
+2 wrong usage or settings; 4 a database cannot be reached.
+"""
+
+
+@db.command(help=_COPY, short_help="Copy all of the database into an empty one.")
+@click.option("--to", "to", required=True, metavar="URL", help="sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME")
+@state_option
+@config_option
+@json_option
+def copy(to: str, state: str, config: str | None, as_json: bool) -> None:
+    from pumice.db.copy import copy as copy_all
+    from pumice.db.engine import Database
+    from pumice.operations import sessions
+    from pumice.processes import state_lock
+
+    if not to.startswith(("sqlite:///", "postgresql+psycopg://")):
+        raise Failure(f"--to {to} is wrong: give sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME", 2)
+    settings = load(state, config).settings
+    if to == settings.database_url:
+        raise Failure("--to is the database that Pumice uses now: give another, empty one")
+    try:
+        with state_lock.held(settings), opened(state, config) as source:
+            with source.read() as tx:
+                working = sessions.working(tx)
+            if working is not None:
+                raise state_lock.StateTaken(
+                    f"the agent of the host {working[0]} (process {working[1]}) works on this database: end it; one "
+                    "that was killed is forgotten after its lease (15 s)"
+                )
+            target = Database(to, threads=2)
+            try:
+                copied = copy_all(source, target, alone=True)
+            finally:
+                target.close()
+    except state_lock.StateTaken as error:
+        raise Failure(str(error)) from error
+    if as_json:
+        print_json({"tables": copied, "rows": sum(one.rows for one in copied), "setting": f'database = "{to}"'})
+        return
+    table("Copied", ("table", "rows", "digest"), [(one.table, one.rows, one.digest[:16]) for one in copied])
+    where = settings.state / "pumice.toml"
+    click.echo(f'All rows are there. Now write into {where}, above its tables:\ndatabase = "{to}"', err=True)

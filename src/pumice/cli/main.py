@@ -37,7 +37,7 @@ COMMANDS = {
     "usage-audit": ("pumice.cli.usage_audit:usage_audit", "Send the usage events of a period."),
     "user": ("pumice.cli.user:user", "Make users, set passwords, grant roles."),
     "config": ("pumice.cli.config:config", "Show the settings in force and where they come from."),
-    "db": ("pumice.cli.db:db", "Upgrade the database, remove old rows from it."),
+    "db": ("pumice.cli.db:db", "Upgrade the database, remove old rows, copy it to another."),
 }
 
 

@@ -302,3 +302,20 @@ def end_session(tx: Transaction, session_id: str, *, crashed: bool, heartbeat_at
     tx.execute(delete(place_owners).where(place_owners.c.session_id == session_id))
     tx.wake(CLAIMABLE_TOPIC)
     return True
+
+
+def working(tx: Transaction) -> tuple[str, int] | None:
+    """Host and process of an agent that works on this database now, as its heartbeat tells; None: nobody does."""
+    row = tx.execute(
+        select(worker_sessions.c.host, worker_sessions.c.process_id).where(
+            worker_sessions.c.ended_at.is_(None),
+            worker_sessions.c.heartbeat_at + worker_sessions.c.lease > _database_now(tx),
+        )
+    ).first()
+    return None if row is None else (row.host, row.process_id)
+
+
+def end_all(tx: Transaction) -> int:
+    """End every session: of a database that was restored or copied, whose processes are not here; how many."""
+    found = tx.execute(select(worker_sessions.c.id).where(worker_sessions.c.ended_at.is_(None))).scalars().all()
+    return sum(end_session(tx, session_id, crashed=True) for session_id in found)

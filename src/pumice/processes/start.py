@@ -8,7 +8,6 @@ connections wait in it while the API process is started again.
 """
 
 import errno
-import fcntl
 import os
 import re
 import socket
@@ -135,27 +134,13 @@ def _prepare_here(settings: Settings) -> int:
 
 
 def _lock(settings: Settings) -> int:
-    """One `pumice serve` a state directory; the kernel ends the lock with the process."""
-    state = settings.state
+    """One `pumice serve` a state directory."""
+    from pumice.processes import state_lock
+
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(state / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise CannotStart(
-            f"the state directory {state} cannot be written ({os.strerror(error.errno or 0)}): "
-            "correct its owner or mode, or give another with --state"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        owner = os.pread(lock, 32, 0).decode(errors="replace").strip() or "?"
-        os.close(lock)
-        raise CannotStart(
-            f"another pumice serve (process {owner}) runs in {state}: end it, or give another directory with --state"
-        ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
+        return state_lock.take(settings)
+    except state_lock.StateTaken as error:
+        raise CannotStart(str(error)) from error
 
 
 def _listen(settings: Settings) -> socket.socket:
