@@ -120,6 +120,9 @@ class Pool(msgspec.Struct, frozen=True):
     allocated_bytes: int
     reserved_percentage: int
     reported_at: int
+    promised_gib: int | None
+    """GiB of the live volumes made before `promised_at`, counted with the report; None: not counted yet."""
+    promised_at: int | None
 
 
 class Service(msgspec.Struct, frozen=True):

@@ -103,12 +103,12 @@ def _refusal(tx: Transaction, pool: Pool, service: Service, wish: Wish) -> str |
     if wish.multiattach and not pool.capabilities.get("multiattach"):
         return "cannot attach a volume to several servers"
     ratio = float(pool.capabilities.get("max_over_subscription_ratio", 1e9))
-    promised = _sizes(tx, pool)
+    promised = _promised(tx, pool, pool.total_bytes * ratio - wish.size * GIB)
     if promised + wish.size * GIB > pool.total_bytes * ratio:
         return f"{promised // GIB} GiB are promised of {pool.total_bytes // GIB} GiB, {ratio:g} times of it at most"
     free = pool.free_bytes - pool.total_bytes * pool.reserved_percentage // 100
     if not pool.capabilities.get("thin"):
-        free -= _sizes(tx, pool, "making")
+        free -= _making(tx, pool)
     if free < wish.size * GIB:
         return f"{max(0, free) // GIB} GiB free of {wish.size} GiB asked"
     return None
@@ -127,15 +127,27 @@ def _against_hints(pool: Pool, hints: Hints) -> str | None:
     return None
 
 
-def _sizes(tx: Transaction, pool: Pool, life: str | None = None) -> int:
-    """Bytes of the live volumes there. Of those that are being made, the last report of a pool that is not thin may not
-    count any yet; in a thin one they take next to nothing, and counted whole a burst of them would be refused."""
-    if life is None:
-        return int(tx.execute(_PROMISED, {"backend": pool.backend}).scalar_one()) * GIB
-    return int(tx.execute(_IN_LIFE, {"backend": pool.backend, "life": life}).scalar_one()) * GIB
+def _promised(tx: Transaction, pool: Pool, allowed: float) -> int:
+    """Bytes promised to the live volumes there; not less than it is, and exact beyond what is allowed.
+
+    What was counted with the last report, and what was made since: counting all of 10,000 volumes in each request took
+    most of it. Only when that is too much, because volumes were deleted since, all are counted."""
+    since = 0 if pool.promised_at is None else pool.promised_at
+    made = int(tx.execute(_MADE_SINCE, {"backend": pool.backend, "since": since}).scalar_one())
+    promised = ((pool.promised_gib or 0) + made) * GIB
+    if promised <= allowed or not since:
+        return promised
+    return int(tx.execute(_MADE_SINCE, {"backend": pool.backend, "since": 0}).scalar_one()) * GIB
 
 
-_PROMISED = select(func.coalesce(func.sum(volumes.c.size), 0)).where(
+def _making(tx: Transaction, pool: Pool) -> int:
+    """Bytes of the volumes that are being made: the last report of a pool that is not thin may not count any yet. In a
+    thin one they take next to nothing, and counted whole a burst of them would be refused."""
+    return int(tx.execute(_MAKING, {"backend": pool.backend}).scalar_one()) * GIB
+
+
+_SUM = select(func.coalesce(func.sum(volumes.c.size), 0)).where(
     volumes.c.backend == bindparam("backend"), volumes.c.deleted_at.is_(None)
 )
-_IN_LIFE = _PROMISED.where(volumes.c.life == bindparam("life"))
+_MADE_SINCE = _SUM.where(volumes.c.created_at >= bindparam("since"))
+_MAKING = _SUM.where(volumes.c.life == "making")

@@ -32,6 +32,16 @@ _REPORT = (
 )
 
 
+LATE_COMMIT = 5 * SECOND
+"""On PostgreSQL a transaction that began earlier may commit later than another; none of ours takes so long."""
+
+_PROMISED = select(func.coalesce(func.sum(volumes.c.size), 0)).where(
+    volumes.c.backend == bindparam("backend"),
+    volumes.c.deleted_at.is_(None),
+    volumes.c.created_at < bindparam("before"),
+)
+
+
 class PoolReport(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent says of one pool; sizes in bytes."""
 
@@ -77,8 +87,13 @@ def report_service(tx: Transaction, binary: str, host: str, availability_zone: s
 
 
 def report_pool(tx: Transaction, report: PoolReport) -> None:
-    """What a backend's pool has; the backend's service must have reported before."""
-    values = {**msgspec.to_builtins(report), "reported_at": tx.now}
+    """What a backend's pool has; the backend's service must have reported before.
+
+    What its volumes were promised is counted here, so that a request counts only those made since."""
+    before = tx.now - LATE_COMMIT
+    promised = tx.execute(_PROMISED, {"backend": report.backend, "before": before}).scalar_one()
+    counted = {"promised_gib": int(promised), "promised_at": before}
+    values = {**msgspec.to_builtins(report), **counted, "reported_at": tx.now}
     if not tx.execute(update(pools).where(pools.c.name == report.name).values(**values)).rowcount:
         statement = select(services.c.id).where(services.c.binary == VOLUME_BINARY, services.c.host == report.backend)
         tx.execute(pools.insert(), {**values, "service_id": tx.execute(statement).scalar_one()})

@@ -93,10 +93,11 @@ volumes = Table(
     live_index("ix_volumes_created", "created_at", "id"),
     live_index("ix_volumes_project_created", "project_id", "created_at", "id"),
     live_index("ix_volumes_project_name", "project_id", "name"),
-    live_index("ix_volumes_name", "name"),
+    live_index("ix_volumes_name", "name", "created_at", "id"),
     live_index("ix_volumes_status", "status", "created_at", "id"),
-    live_index("ix_volumes_backend", "backend"),
-    live_index("ix_volumes_type", "volume_type_id"),
+    # With the size, so that what a pool has promised is read from the index alone.
+    live_index("ix_volumes_backend", "backend", "created_at", "id", "size"),
+    live_index("ix_volumes_type", "volume_type_id", "created_at", "id"),
     live_index("ix_volumes_source", "source_volume_id", where="deleted_at IS NULL AND source_volume_id IS NOT NULL"),
     live_index("ix_volumes_snapshot", "snapshot_id", where="deleted_at IS NULL AND snapshot_id IS NOT NULL"),
     # What quotas count: read from the index alone.
@@ -249,6 +250,8 @@ pools = Table(
     Column("allocated_bytes", BigInteger, nullable=False),
     Column("reserved_percentage", Integer, nullable=False),
     time("reported_at", nullable=False),
+    Column("promised_gib", BigInteger, comment="GiB of the live volumes made before promised_at"),
+    time("promised_at"),
 )
 
 messages = Table(

@@ -70,6 +70,21 @@ def block() -> None:
             comment="how the last migration ended: success or error; NULL: there was none",
         ),
     )
+    for name, columns in (
+        ("name", ["name", "created_at", "id"]),
+        ("backend", ["backend", "created_at", "id", "size"]),
+        ("type", ["volume_type_id", "created_at", "id"]),
+    ):
+        op.drop_index(f"ix_volumes_{name}", table_name="volumes")
+        living = sa.text("deleted_at IS NULL")
+        op.create_index(f"ix_volumes_{name}", "volumes", columns, sqlite_where=living, postgresql_where=living)
+    op.add_column(
+        "pools",
+        sa.Column(
+            "promised_gib", sa.BigInteger(), nullable=True, comment="GiB of the live volumes made before promised_at"
+        ),
+    )
+    op.add_column("pools", sa.Column("promised_at", sa.BigInteger(), nullable=True))
     op.create_table(
         "log_levels",
         sa.Column("binary", sa.String(length=64), nullable=False),
