@@ -131,21 +131,40 @@ class World:
         self.tokens["expired", "project"] = self.expired(self.own.user_id, Scope("project", self.own.project_id))
         spare = identity("POST", "/users", {"user": {"name": "spare"}})["user"]["id"]
         domain = identity("POST", "/domains", {"domain": {"name": "spare"}})["domain"]["id"]
+        identity("PUT", f"/projects/{self.own.project_id}/tags/blue")
+        for path in (f"/projects/{self.own.project_id}", f"/domains/{domain}", "/system"):
+            identity("PUT", f"{path}/users/{spare}/roles/{roles['other']}")
         return {
+            **self._credential(spare),
+            "service_id": identity("GET", "/services")["services"][0]["id"],
+            "endpoint_id": identity("GET", "/endpoints")["endpoints"][0]["id"],
+            "region_id": "RegionOne",
             "user_id": spare,
             "role_id": roles["other"],
             "domain_id": domain,
             "class_name": "default",
             "flavor_id": "1",
             "host": "node1@memory",
-            "hypervisor_id": "1",
+            "hypervisor_id": self._hypervisor(),
             "network_id": MISSING,
             "tag": "blue",
             "key": "colour",
+            "spec": "multiattach",
             "event_type": "volume.create.end",
             "trait_name": "size",
             "meter_name": "volume.size",
         }
+
+    def _credential(self, user_id: str) -> Ids:
+        """An application credential of that user with an access rule."""
+        rule = {"service": "block-storage", "method": "GET", "path": "/v3/volumes"}
+        body = {"application_credential": {"name": "spare", "access_rules": [rule]}}
+        token = self.token(user_id, Scope("project", self.own.project_id))
+        path = f"/identity/v3/users/{user_id}/application_credentials"
+        made = self.served.http.post(path, headers={"X-Auth-Token": token}, json=body)
+        assert made.status_code == 201, made.text
+        credential = made.json()["application_credential"]
+        return {"credential_id": credential["id"], "rule_id": credential["access_rules"][0]["id"]}
 
     def _things(self, account: Account, word: str) -> Ids:
         """One of everything in the account's project; texts in it hold the word."""
@@ -155,8 +174,7 @@ class World:
         busy = account.volume(name=f"{word}-busy", volume_type=kind)
         snapshot = account.snapshot(volume, name=f"{word}-snapshot", metadata=marks)
         server = self.served.server(account)
-        attachment = {"attachment": {"volume_uuid": busy, "instance_uuid": server}}
-        made = account.ask("POST", "/attachments", attachment, version="3.27")["attachment"]["id"]
+        attachment = self._attachment(account, server, busy)
         unplaced = {"volume": {"size": 1_000_000, "name": f"{word}-unplaced"}}
         account.ask("POST", "/volumes", unplaced, status=202)
         message = account.ask("GET", "/messages", version="3.3")["messages"][0]["id"]
@@ -164,10 +182,10 @@ class World:
         action = self._get(account, f"/compute/v2.1/servers/{server}/os-instance-actions")["instanceActions"][0]
         return {
             "volume_id": volume,
-            "busy_volume_id": busy,
+            "attached_volume_id": busy,
             "snapshot_id": snapshot,
             "server_id": server,
-            "attachment_id": made,
+            "attachment_id": attachment,
             "message_id": message,
             "event_id": self._get(account, "/metering/v2/events?limit=1")[0]["message_id"],
             "volume_type_id": self._get(account, f"/volume/v3/types/{kind}")["volume_type"]["id"],
@@ -183,12 +201,24 @@ class World:
         """A type that only the account's project may use."""
         name = f"{word}-type"
         operator = self.served.account("admin")
-        specs = {"volume_backend_name": "memory"}
+        specs = {"multiattach": "<is> True"}
         kind = {"name": name, "os-volume-type-access:is_public": False, "extra_specs": specs}
         kind_id = operator.ask("POST", "/types", {"volume_type": kind})["volume_type"]["id"]
         access = {"addProjectAccess": {"project": account.project_id}}
         operator.ask("POST", f"/types/{kind_id}/action", access, status=202)
+        default = {"default_type": {"volume_type": kind_id}}
+        operator.ask("PUT", f"/default-types/{account.project_id}", default, version="3.62")
         return str(kind_id)
+
+    def _attachment(self, account: Account, server: str, volume: str) -> str:
+        """The volume, attached to the server."""
+        sent, body = {"X-Auth-Token": account.token}, {"volumeAttachment": {"volumeId": volume}}
+        path = f"/compute/v2.1/servers/{server}/os-volume_attachments"
+        made = self.served.http.post(path, headers=sent, json=body)
+        assert made.status_code == 200, made.text
+        account.wait_volume(volume, "in-use")
+        (attachment,) = account.ask("GET", "/attachments", version="3.27")["attachments"]
+        return str(attachment["id"])
 
     def _image(self, account: Account, word: str) -> str:
         """A private image with bytes."""
@@ -203,6 +233,10 @@ class World:
         )
         assert stored.status_code == 204, stored.text
         return image_id
+
+    def _hypervisor(self) -> str:
+        answer = self._get(self.served.account("admin"), "/compute/v2.1/os-hypervisors")
+        return str(answer["hypervisors"][0]["id"])
 
     def _get(self, account: Account, path: str) -> Any:
         answer = self.served.http.get(path, headers={"X-Auth-Token": account.token})
@@ -221,9 +255,19 @@ def path_of(face: Face, route: Route, ids: Mapping[str, str]) -> str:
     """The whole path with ids in their places; what has none is an id of nothing."""
     path = route.path
     for name in names_in(route):
-        word = "event_id" if (face.name, name) == ("metering", "message_id") else name
-        path = path.replace("{" + name + "}", ids.get(word, MISSING))
+        path = path.replace("{" + name + "}", ids.get(word_of(face, name, route), MISSING))
     return f"/{face.name}/{face.version}{path}"
+
+
+def word_of(face: Face, name: str, route: Route | None = None) -> str:
+    """What the world calls that name of a path."""
+    if (face.name, name) == ("metering", "message_id"):
+        return "event_id"
+    if (face.name, name) == ("compute", "volume_id"):
+        return "attached_volume_id"
+    if name == "key" and route is not None and route.path.startswith("/types"):
+        return "spec"
+    return name
 
 
 def names_in(route: Route) -> list[str]:
