@@ -19,7 +19,7 @@ from pumice.block import volumes
 from pumice.block.model import Attachment
 from pumice.block.volumes import Wanted
 from pumice.caller import new_id
-from pumice.compute import flavors, hosts, instance_actions, queries, servers
+from pumice.compute import flavors, hosts, instance_actions, queries, server_creation
 from pumice.compute.facts import derived
 from pumice.compute.model import Server, WantedServer
 from pumice.compute.operations import OPERATIONS
@@ -130,7 +130,7 @@ class ComputeCloud(BlockCloud):
         defaults: dict[str, Any] = {"name": "guest", "flavor_id": "1"}
         if "disks" not in wanted:
             defaults["image_id"] = self.bootable
-        return self.write(servers.create, self.member, WantedServer(**{**defaults, **wanted})).server.id
+        return self.write(server_creation.create, self.member, WantedServer(**{**defaults, **wanted})).server.id
 
     def server(self, **wanted: Any) -> str:
         server_id = self.ask_server(**wanted)

@@ -21,7 +21,7 @@ from pumice.block.volumes import Wanted
 from pumice.block.volumes import create as create_volume
 from pumice.block.volumes import extend as extend_volume
 from pumice.caller import Caller, new_request_id
-from pumice.compute import flavors, hosts, instance_actions, queries, servers, volume_attachments
+from pumice.compute import flavors, hosts, instance_actions, queries, server_creation, servers, volume_attachments
 from pumice.compute.model import WantedServer
 from pumice.compute.operations import OPERATIONS
 from pumice.compute.operations.attach_volume import ATTACH_VOLUME
@@ -219,7 +219,7 @@ def powered(*actions: str) -> Callable[[Database, World], None]:
 
 def ask_server(database: Database) -> str:
     wanted = WantedServer(name="guest", flavor_id="1", image_id=IMAGE)
-    server_id = database.run_write(servers.create, MEMBER, wanted).server.id
+    server_id = database.run_write(server_creation.create, MEMBER, wanted).server.id
     return database.run_read(store.list_operations, subject_id=server_id)[0].id
 
 

@@ -1,21 +1,32 @@
-"""The disks that a new server starts with: which there are, checked; their rows; volumes made or reserved for them."""
+"""What a new server starts from: its disks, checked against each other, the image, the flavor. Writes nothing.
 
-from typing import Any
+    imageRef alone                          a local root disk with a copy of the image, or the image's kernel
+    block_device_mapping_v2, boot index 0   a volume: one that is there, or made of an image or a snapshot
+    an image with block_device_mapping      (what createImage of a server on volumes makes) its entries, where the
+                                            request has none for the same place
+    a flavor with ephemeral disks, swap     those, local, where the request does not say it otherwise
+
+Every refusal is a 400 that names the entry. The rows are made by `boot_rows.add`.
+"""
+
+from collections import Counter
 
 import msgspec
 
-from pumice.block import attachments, volumes
+from pumice.block import snapshots, volumes
 from pumice.block.model import Volume
-from pumice.caller import Caller, new_id
+from pumice.caller import Caller
 from pumice.compute import devices
-from pumice.compute.model import WantedDisk, WantedServer
+from pumice.compute.image_disks import disks_of_image
+from pumice.compute.model import Flavor, WantedDisk, WantedServer
 from pumice.db.engine import Transaction
-from pumice.db.schema import block_device_mappings
-from pumice.errors import BadRequest, Conflict, NotFound, WrongState
+from pumice.errors import BadRequest, InvalidField, NotFound
 from pumice.images.images import for_boot
 from pumice.images.model import Image
 
 BUSES = ("scsi", "virtio")
+FILE_SYSTEMS = ("ext4", "xfs")
+"""What a local disk can be formatted with; "swap" besides."""
 
 
 class BootPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,27 +42,30 @@ class BootPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts where volumes lie that exist already."""
     image_ids: frozenset[str] = frozenset()
     """Images that must not go while the server is made."""
+    properties: dict[str, str] = {}
+    """Of the image, or those that the volume knows of its image."""
 
 
-def plan(tx: Transaction, caller: Caller, wanted: WantedServer) -> BootPlan:
-    """Check what the server is to start from. Raises BadRequest, NotFound."""
-    disks = [disk for disk in wanted.disks if not _is_root_of(disk, wanted.image_id)]
-    roots = [disk for disk in disks if disk.boot_index == 0]
-    if len(roots) > 1 or (roots and wanted.image_id and roots[0].uuid != wanted.image_id):
-        raise BadRequest("Block device mapping is invalid: exactly one disk, or the image, may have boot index 0.")
-    existing = {disk.uuid: _volume(tx, caller, disk) for disk in disks if disk.source_type == "volume"}
-    image = properties = None
-    if wanted.image_id:
-        image = _image(tx, caller, wanted.image_id)
+def plan(tx: Transaction, caller: Caller, wanted: WantedServer, flavor: Flavor) -> BootPlan:
+    """Check what the server is to start from. Raises BadRequest, InvalidField."""
+    image = _image(tx, caller, wanted.image_id, "server.imageRef") if wanted.image_id else None
+    asked = [disk for disk in wanted.disks if not _is_root_of(disk, wanted.image_id)]
+    disks = [*disks_of_image(image, asked), *asked]
+    existing = {place: _volume(tx, caller, disk) for place, disk in enumerate(disks) if disk.source_type == "volume"}
+    _check_each(disks)
+    _check_together(disks)
+    roots = [(place, disk) for place, disk in enumerate(disks) if disk.boot_index == 0]
+    if roots:
+        properties = _properties_of(tx, caller, *roots[0], existing)
+    elif image is not None:
         properties = image.properties
-    elif roots:
-        properties = _properties_of(tx, caller, roots[0], existing)
     else:
         raise BadRequest("An image, or a block device mapping with boot index 0, is needed to boot from.")
-    kernel_id, ramdisk_id = _kernel(tx, caller, image, properties)
+    kernel_id, ramdisk_id = _kernel(tx, caller, image if not roots else None, properties)
     bus = properties.get("hw_disk_bus", "scsi")
     if bus not in BUSES:
         raise BadRequest(f"The image asks for hw_disk_bus={bus}; a disk can be on: {', '.join(BUSES)}.")
+    disks += _of_flavor(flavor, disks)
     if image is not None and not roots and image.disk_format != "aki" and image.size:
         disks.insert(0, WantedDisk(source_type="image", destination_type="local", uuid=image.id, boot_index=0))
     ids = {image.id if image is not None else None, kernel_id, ramdisk_id}
@@ -63,61 +77,8 @@ def plan(tx: Transaction, caller: Caller, wanted: WantedServer) -> BootPlan:
         disks=tuple(disks),
         preferred_hosts=tuple(volume.backend.partition("@")[0] for volume in existing.values() if volume.backend),
         image_ids=frozenset(one for one in ids if one is not None),
+        properties=properties,
     )
-
-
-def add(tx: Transaction, caller: Caller, server_id: str, plan: BootPlan) -> tuple[tuple[str, str], ...]:
-    """Write the mappings, reserve the volumes that exist, make the others. (mapping id, attachment id) of those made.
-
-    Raises BadRequest, NotFound, QuotaExceeded."""
-    made: list[tuple[str, str]] = []
-    names: list[str | None] = [disk.device_name for disk in plan.disks if disk.device_name]
-    for disk in plan.disks:
-        bus = disk.disk_bus if disk.disk_bus in BUSES else plan.bus
-        others = names.copy()
-        if disk.device_name in others:
-            others.remove(disk.device_name)
-        device = devices.choose(disk.device_name, others, bus, first="a" if disk.boot_index == 0 else "b")
-        names.append(device)
-        row: dict[str, Any] = {
-            "id": new_id(),
-            "server_id": server_id,
-            "source_type": disk.source_type,
-            "destination_type": disk.destination_type,
-            "snapshot_id": disk.uuid if disk.source_type == "snapshot" else None,
-            "image_id": disk.uuid if disk.source_type == "image" else None,
-            "volume_size": disk.volume_size,
-            "volume_type": disk.volume_type,
-            "boot_index": disk.boot_index,
-            "device_name": device,
-            "disk_bus": bus,
-            "delete_on_termination": disk.delete_on_termination,
-            "tag": disk.tag,
-            "created_at": tx.now,
-        }
-        if disk.source_type == "volume" and disk.uuid is not None:
-            row["volume_id"] = disk.uuid
-            row["attachment_id"] = reserve(tx, caller, disk.uuid, server_id, device=device, origin="compute", mode=None)
-        elif disk.destination_type == "volume":
-            volume = _make(tx, caller, disk)
-            row |= {"volume_id": volume.id, "volume_size": volume.size}
-            made.append((row["id"], new_id()))
-        tx.execute(block_device_mappings.insert(), row)
-    return tuple(made)
-
-
-def reserve(
-    tx: Transaction, caller: Caller, volume_id: str, server_id: str, *, device: str, origin: str, mode: str | None
-) -> str:
-    """Take an existing volume for the server; the attachment's id. A volume in use is 400 here, as compute has it."""
-    try:
-        return attachments.reserve(
-            tx, caller, volume_id, server_id=server_id, origin=origin, device=device, mode=mode
-        ).id
-    except WrongState as error:
-        raise error.as_bad_request() from error
-    except Conflict as error:
-        raise BadRequest(error.message) from error
 
 
 def _is_root_of(disk: WantedDisk, image_id: str | None) -> bool:
@@ -125,36 +86,139 @@ def _is_root_of(disk: WantedDisk, image_id: str | None) -> bool:
     return disk.source_type == "image" and disk.destination_type == "local" and disk.uuid == image_id
 
 
+def _check_each(disks: list[WantedDisk]) -> None:
+    """Each entry by itself."""
+    for disk in disks:
+        refusals = (
+            ("uuid", disk.uuid is None and disk.source_type != "blank", f"a {disk.source_type} needs its id"),
+            ("uuid", disk.uuid is not None and disk.source_type == "blank", "a blank disk is made of nothing"),
+            (
+                "destination_type",
+                disk.destination_type == "local" and disk.source_type != "blank",
+                "local is for blank disks, and for the image that is booted from",
+            ),
+            (
+                "volume_size",
+                disk.volume_size is None and disk.source_type == "blank",
+                "a blank disk needs a size (GiB; local swap MiB)",
+            ),
+            (
+                "volume_type",
+                disk.volume_type is not None and (disk.source_type == "volume" or disk.destination_type == "local"),
+                "only volumes that are made for the server can be given a type",
+            ),
+            ("disk_bus", disk.disk_bus is not None and disk.disk_bus not in BUSES, " or ".join(BUSES)),
+            (
+                "guest_format",
+                disk.guest_format is not None and disk.destination_type != "local",
+                "only local disks are formatted",
+            ),
+            (
+                "guest_format",
+                disk.guest_format not in (None, "swap", *FILE_SYSTEMS),
+                f"swap, {' or '.join(FILE_SYSTEMS)}",
+            ),
+            (
+                "boot_index",
+                disk.boot_index == 0 and disk.source_type == "blank",
+                "a server boots from a volume, a snapshot or an image, not from a blank disk",
+            ),
+            (
+                "device_name",
+                bool(disk.device_name) and devices.letters_of(disk.device_name or "") is None,
+                "a name like /dev/sdb",
+            ),
+        )
+        for name, refused, why in refusals:
+            if refused:
+                raise InvalidField(f"server.{disk.field}.{name}", getattr(disk, name), why)
+
+
+def _check_together(disks: list[WantedDisk]) -> None:
+    """What may stand once only, and the order of booting."""
+    indexes = sorted(disk.boot_index for disk in disks if disk.boot_index is not None)
+    if (indexes and indexes != list(range(indexes[0], indexes[0] + len(indexes)))) or indexes[:1] > [1]:
+        raise BadRequest(
+            f"Block device mapping is invalid: the boot indexes are {indexes}; each stands once, in sequence from 0"
+            " (from 1 where imageRef is what is booted from)."
+        )
+    for what, values in (
+        ("volume", [disk.uuid for disk in disks if disk.source_type == "volume"]),
+        ("device_name", [devices.plain(disk.device_name) for disk in disks if disk.device_name]),
+        ("tag", [disk.tag for disk in disks if disk.tag]),
+    ):
+        again = [value for value, count in Counter(values).items() if count > 1]
+        if again:
+            raise BadRequest(f"Block device mapping is invalid: the {what} {again[0]} stands in more than one entry.")
+
+
+def _of_flavor(flavor: Flavor, disks: list[WantedDisk]) -> list[WantedDisk]:
+    """Ephemeral disks and swap of the flavor that the request leaves out; those that it has may not be larger."""
+    local = [disk for disk in disks if disk.source_type == "blank" and disk.destination_type == "local"]
+    swaps = [disk for disk in local if disk.guest_format == "swap"]
+    others = [disk for disk in local if disk.guest_format != "swap"]
+    for what, found, limit, unit in (
+        ("swap", swaps, flavor.swap, "MiB"),
+        ("ephemeral", others, flavor.ephemeral, "GiB"),
+    ):
+        asked = sum(disk.volume_size or 0 for disk in found)
+        if asked > limit:
+            raise InvalidField(
+                f"server.{found[0].field}.volume_size", asked, f"flavor {flavor.name} has {limit} {unit} of {what} disk"
+            )
+    if len(swaps) > 1:
+        raise InvalidField(f"server.{swaps[1].field}.guest_format", "swap", "a server has one swap disk")
+    blank = WantedDisk(source_type="blank", destination_type="local")
+    missing = []
+    if flavor.ephemeral and not others:
+        missing.append(msgspec.structs.replace(blank, volume_size=flavor.ephemeral))
+    if flavor.swap and not swaps:
+        missing.append(msgspec.structs.replace(blank, volume_size=flavor.swap, guest_format="swap"))
+    return missing
+
+
 def _volume(tx: Transaction, caller: Caller, disk: WantedDisk) -> Volume:
     if disk.uuid is None or disk.destination_type != "volume":
-        raise BadRequest("Block device mapping is invalid: a volume needs its uuid, and destination_type volume.")
+        raise InvalidField(
+            f"server.{disk.field}.destination_type",
+            disk.destination_type,
+            "a volume needs its uuid, and stays a volume",
+        )
     try:
         found = volumes.get(tx, caller, disk.uuid).volume
     except NotFound as error:
-        raise BadRequest(f"Block device mapping is invalid: {error.message}") from error
+        raise InvalidField(f"server.{disk.field}.uuid", disk.uuid, error.message.rstrip(".").lower()) from error
     if disk.boot_index == 0 and not found.bootable:
         raise BadRequest(f"Block device {found.id} is not bootable; set it bootable, or boot from another one.")
     return found
 
 
-def _image(tx: Transaction, caller: Caller, image_id: str) -> Image:
+def _image(tx: Transaction, caller: Caller, image_id: str, field: str) -> Image:
     try:
         return for_boot(tx, caller, image_id)
     except NotFound as error:
-        raise BadRequest(error.message) from error
+        raise InvalidField(field, image_id, error.message.rstrip(".").lower()) from error
 
 
 def _properties_of(
-    tx: Transaction, caller: Caller, root: WantedDisk, existing: dict[str | None, Volume]
+    tx: Transaction, caller: Caller, place: int, root: WantedDisk, existing: dict[int, Volume]
 ) -> dict[str, str]:
     """What the volume that is booted from knows of its image: kernel, ramdisk, bus."""
-    if root.source_type == "volume":
-        return existing[root.uuid].image_metadata or {}
-    if root.source_type == "image" and root.uuid is not None and root.destination_type == "volume":
-        return _image(tx, caller, root.uuid).properties
-    if root.source_type == "snapshot":
-        return {}
-    raise BadRequest("Block device mapping is invalid: a server boots from a volume, a snapshot or an image.")
+    if place in existing:
+        return existing[place].image_metadata or {}
+    if root.source_type == "image" and root.uuid is not None:
+        return _image(tx, caller, root.uuid, f"server.{root.field}.uuid").properties
+    if root.uuid is not None:
+        return _of_snapshot(tx, caller, root)
+    return {}
+
+
+def _of_snapshot(tx: Transaction, caller: Caller, root: WantedDisk) -> dict[str, str]:
+    try:
+        found = snapshots.get(tx, caller, str(root.uuid))
+    except NotFound as error:
+        raise InvalidField(f"server.{root.field}.uuid", root.uuid, error.message.rstrip(".").lower()) from error
+    return volumes.shown(tx, found.volume_id).volume.image_metadata or {}
 
 
 def _kernel(
@@ -165,24 +229,7 @@ def _kernel(
     if not kernel_id:
         return None, None
     ramdisk_id = properties.get("ramdisk_id") or None
-    for one in (kernel_id, ramdisk_id):
+    for name, one in (("kernel_id", kernel_id), ("ramdisk_id", ramdisk_id)):
         if one is not None:
-            _image(tx, caller, one)
+            _image(tx, caller, one, f"the image's {name}")
     return kernel_id, ramdisk_id
-
-
-def _make(tx: Transaction, caller: Caller, disk: WantedDisk) -> Volume:
-    if disk.source_type != "blank" and disk.uuid is None:
-        raise BadRequest(f"Block device mapping is invalid: a {disk.source_type} needs its uuid.")
-    source = volumes.Source(
-        snapshot_id=disk.uuid if disk.source_type == "snapshot" else None,
-        image_id=disk.uuid if disk.source_type == "image" else None,
-    )
-    wanted = volumes.Wanted(size=disk.volume_size, name="", volume_type=disk.volume_type, source=source)
-    try:
-        made = volumes.create(tx, caller, wanted).volume
-    except NotFound as error:
-        raise BadRequest(f"Block device mapping is invalid: {error.message}") from error
-    if disk.boot_index == 0 and not made.bootable:
-        raise BadRequest(f"Block device mapping is invalid: {disk.source_type} {disk.uuid or ''} is not bootable.")
-    return made

@@ -15,13 +15,19 @@ def letters_of(device: str) -> str | None:
     return match[1] if match else None
 
 
+def plain(device: str | None) -> str:
+    """ "/dev/sdb" of "sdb" too: two names that are the same are equal."""
+    name = device or ""
+    return name if name.startswith("/dev/") else f"/dev/{name}"
+
+
 def choose(asked: str | None, taken: Iterable[str | None], bus: str, *, first: str = "b") -> str:
     """The asked name, or the first free one of the bus from the letter `first` on. Raises InvalidField, Conflict."""
     names = [name for name in taken if name is not None]
     if asked:
         if letters_of(asked) is None:
             raise InvalidField("device", asked, "a name like /dev/sdb")
-        name = asked if asked.startswith("/dev/") else f"/dev/{asked}"
+        name = plain(asked)
         if name in names:
             raise Conflict(f"The device name {name} is taken by another disk of the server; leave it out.")
         return name

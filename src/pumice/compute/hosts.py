@@ -68,6 +68,11 @@ _HOSTS = (
 )
 
 
+def zones(tx: Transaction) -> set[str]:
+    """The availability zones of all hosts; "nova" while there is none."""
+    return set(tx.execute(select(compute_hosts.c.availability_zone).distinct()).scalars()) or {"nova"}
+
+
 def choose(tx: Transaction, wish: Wish) -> Host | NoHost:
     """The fitting host: one where the volumes lie before others, then the one with the most free memory."""
     promised = promised_memory(tx)

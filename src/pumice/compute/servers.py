@@ -1,4 +1,4 @@
-"""Servers: create, show, list, rename, delete, power, lock, console. Service functions: one transaction each.
+"""Servers: show, list, rename, delete, power, lock, console. Service functions: one transaction each.
 
 A function writes the facts, enqueues the operation that makes them true, and announces it, all or nothing. What the
 caller may not see is missing (`NotFound`), whatever it is.
@@ -6,137 +6,31 @@ caller may not see is missing (`NotFound`), whatever it is.
 
 from typing import Any
 
-import msgspec
 from sqlalchemy import Select, select, update
 
 from pumice.block.queries import attachments_of_server
 from pumice.block.volumes import may_see
-from pumice.caller import Caller, new_id
-from pumice.compute import boot_disks, flavors, hosts, instance_actions, queries
-from pumice.compute.facts import refresh_server
+from pumice.caller import Caller
+from pumice.compute import instance_actions, queries
 from pumice.compute.guards import guard, refuse_if_locked
-from pumice.compute.model import Flavor, Server, ServerWithVolumes, WantedServer
+from pumice.compute.listings import SERVERS
+from pumice.compute.model import Flavor, Server, ServerWithVolumes
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations.attach_volume import ATTACH_VOLUME
-from pumice.compute.operations.create_server import CREATE_SERVER, CreateServer
+from pumice.compute.operations.create_server import CREATE_SERVER
 from pumice.compute.operations.delete_server import DELETE_SERVER, DeleteServer
 from pumice.compute.operations.power_server import POWER, POWER_OPERATIONS, STOP_SERVER, PowerServer
 from pumice.compute.operations.read_console import READ_CONSOLE, ReadConsole
 from pumice.db.engine import Transaction
-from pumice.db.paging import Filter, Listing, Page, PageRequest, text_filter, time_filter
+from pumice.db.paging import Page, PageRequest
 from pumice.db.schema import servers
-from pumice.errors import BadRequest, Conflict, NotFound
-from pumice.operations.model import Claim, OperationRow, Registry, exclusive, shared
+from pumice.errors import Conflict, NotFound
+from pumice.operations.model import Claim, OperationRow, Registry, exclusive
 from pumice.operations.store import enqueue, hasten, live_for, request_cancel
 
 TURN_BACK = Registry()
 """What a delete tells to turn back; detaches go on."""
 TURN_BACK.add(CREATE_SERVER, ATTACH_VOLUME, *(one for one in POWER_OPERATIONS if one is not STOP_SERVER))
-
-
-def _name_filter() -> Filter:
-    def condition(_name: str, text: str) -> Any:
-        if text.startswith("^") and text.endswith("$"):
-            return servers.c.name == text[1:-1].replace("\\", "")
-        return servers.c.name.contains(text, autoescape=True)
-
-    return condition
-
-
-LISTING = Listing(
-    servers,
-    filters={
-        "name": _name_filter(),
-        "status": lambda _name, text: servers.c.status == text.upper(),
-        "vm_state": text_filter(servers.c.vm_state),
-        "task_state": text_filter(servers.c.task_state),
-        "uuid": text_filter(servers.c.id),
-        "flavor": text_filter(servers.c.flavor_id),
-        "image": text_filter(servers.c.image_id),
-        "host": text_filter(servers.c.host),
-        "project_id": text_filter(servers.c.project_id),
-        "tenant_id": text_filter(servers.c.project_id),
-        "user_id": text_filter(servers.c.user_id),
-        "availability_zone": text_filter(servers.c.availability_zone),
-        "changes-since": lambda name, text: time_filter(servers.c.updated_at)(name, f"gte:{text}"),
-        "changes-before": lambda name, text: time_filter(servers.c.updated_at)(name, f"lte:{text}"),
-    },
-    sorts={
-        "created_at": servers.c.created_at,
-        "updated_at": servers.c.updated_at,
-        "display_name": servers.c.name,
-        "name": servers.c.name,
-        "uuid": servers.c.id,
-        "vm_state": servers.c.vm_state,
-        "host": servers.c.host,
-    },
-    noun="Server",
-)
-
-
-def create(tx: Transaction, caller: Caller, wanted: WantedServer) -> ServerWithVolumes:
-    """Create a server. When no host can run it, it is there in ERROR, and its fault says why for each host.
-
-    Raises BadRequest (flavor, image, disks), InvalidField."""
-    if caller.project_id is None:
-        raise BadRequest("A server belongs to a project: use a token that is scoped to one.")
-    try:
-        flavor = flavors.get(tx, caller, wanted.flavor_id)
-    except NotFound as error:
-        raise BadRequest(error.message) from error
-    plan = boot_disks.plan(tx, caller, wanted)
-    if plan.image is not None and plan.image.min_ram > flavor.memory_mib:
-        raise BadRequest(
-            f"Flavor {flavor.name} has {flavor.memory_mib} MiB of memory; the image needs {plan.image.min_ram} MiB."
-        )
-    wish = hosts.Wish(
-        memory_mib=flavor.memory_mib,
-        availability_zone=wanted.availability_zone,
-        preferred=plan.preferred_hosts,
-    )
-    chosen = hosts.choose(tx, wish)
-    server_id = new_id()
-    refused = chosen.sentence if isinstance(chosen, hosts.NoHost) else None
-    host = None if isinstance(chosen, hosts.NoHost) else chosen
-    row: dict[str, Any] = {
-        "id": server_id,
-        "project_id": caller.project_id,
-        "user_id": caller.user_id,
-        "name": wanted.name,
-        "description": wanted.description,
-        "flavor_id": flavor.id,
-        "flavor": flavor_copy(flavor),
-        "image_id": plan.image.id if plan.image is not None else None,
-        "kernel_id": plan.kernel_id,
-        "ramdisk_id": plan.ramdisk_id,
-        "host": host.host if host is not None else None,
-        "availability_zone": host.availability_zone if host is not None else wanted.availability_zone or "nova",
-        "metadata": wanted.metadata,
-        "tags": list(wanted.tags),
-        "config_drive": False,
-        "locked": False,
-        "life": "making" if refused is None else "broken",
-        "power": "none",
-        "fault": None if refused is None else {"code": 500, "message": refused, "created": tx.now},
-        "status": "BUILD",
-        "vm_state": "building",
-        "created_at": tx.now,
-        "updated_at": tx.now,
-    }
-    tx.execute(servers.insert(), row)
-    refresh_server(tx, server_id)
-    action_id = instance_actions.start(tx, server_id, "create", caller=caller)
-    event_id = instance_actions.start_event(tx, action_id, "compute__do_build_and_run_instance", row["host"])
-    notify_server(tx, server_id, "create.start", caller)
-    if host is None:
-        instance_actions.finish_event(tx, event_id, failure=refused)
-        notify_server(tx, server_id, "create.error", caller, {"message": refused})
-        return shown(tx, server_id)
-    made = boot_disks.add(tx, caller, server_id, plan)
-    arguments = CreateServer(server_id=server_id, host=host.host, event_id=event_id, made=made)
-    claims = (exclusive("server", server_id), *(shared("image", one) for one in sorted(plan.image_ids)))
-    enqueue(tx, CREATE_SERVER, arguments, subject_id=server_id, claims=claims, caller=caller)
-    return shown(tx, server_id)
 
 
 def flavor_copy(flavor: Flavor) -> dict[str, Any]:
@@ -180,15 +74,22 @@ def shown(tx: Transaction, server_id: str) -> ServerWithVolumes:
 
 
 def page(
-    tx: Transaction, caller: Caller, request: PageRequest, *, all_projects: bool, deleted: bool
+    tx: Transaction,
+    caller: Caller,
+    request: PageRequest,
+    *,
+    all_projects: bool,
+    deleted: bool | None = False,
 ) -> Page[ServerWithVolumes]:
-    """Servers of the caller's project; all_projects and deleted: administrators only. Raises BadRequest (marker)."""
+    """Servers of the caller's project; all_projects and deleted: administrators only. deleted None: those too, as the
+    filter changes-since has it. Raises BadRequest (marker)."""
     statement: Select[Any] = select(*queries.SERVER)
-    wants_deleted = deleted and caller.is_admin
-    statement = statement.where(servers.c.deleted_at.is_not(None) if wants_deleted else servers.c.deleted_at.is_(None))
+    if deleted is not None:
+        gone = deleted and caller.is_admin
+        statement = statement.where(servers.c.deleted_at.is_not(None) if gone else servers.c.deleted_at.is_(None))
     if not (all_projects and caller.is_admin):
         statement = statement.where(servers.c.project_id == (caller.project_id or ""))
-    found = LISTING.page(tx, statement, request, lambda row: Server(*row))
+    found = SERVERS.page(tx, statement, request, lambda row: Server(*row))
     rows = [tuple(getattr(one, name) for name in Server.__struct_fields__) for one in found.items]
     return Page(queries.with_volumes(tx, rows), found.next_marker, found.total)
 
@@ -270,18 +171,3 @@ def read_console(tx: Transaction, caller: Caller, server_id: str, lines: int | N
         raise Conflict(f"Server {server_id} is on no host, so it has no console.")
     arguments = ReadConsole(server_id=server_id, host=server.host, lines=lines)
     return enqueue(tx, READ_CONSOLE, arguments, subject_id=server_id, claims=(), caller=caller)
-
-
-class Totals(msgspec.Struct, frozen=True):
-    """What a project's live servers use; memory in MiB."""
-
-    servers: int
-    vcpus: int
-    memory_mib: int
-
-
-def totals(tx: Transaction, project_id: str) -> Totals:
-    """Counted from the rows."""
-    statement = select(servers.c.flavor).where(servers.c.project_id == project_id, servers.c.deleted_at.is_(None))
-    copies = list(tx.execute(statement).scalars())
-    return Totals(len(copies), sum(int(one["vcpus"]) for one in copies), sum(int(one["ram"]) for one in copies))

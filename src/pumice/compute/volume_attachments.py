@@ -17,7 +17,7 @@ from pumice.block import queries as block_queries
 from pumice.block.model import Attachment
 from pumice.block.notifications import notify_volume
 from pumice.caller import Caller, new_id
-from pumice.compute import boot_disks, devices, instance_actions, queries, servers
+from pumice.compute import boot_rows, devices, instance_actions, queries, servers
 from pumice.compute.guards import guard, refuse_if_locked
 from pumice.compute.model import BlockDeviceMapping, Server
 from pumice.compute.operations.attach_volume import ATTACH_VOLUME, AttachVolume
@@ -61,7 +61,7 @@ def attach(
         raise BadRequest(f"Volume {volume_id} is attached to server {server_id} already.")
     bus = next((one.disk_bus for one in mappings if one.boot_index == 0), "scsi")
     name = devices.choose(device, [one.device_name for one in mappings], bus)
-    attachment_id = boot_disks.reserve(tx, caller, volume_id, server_id, device=name, origin=origin, mode=mode)
+    attachment_id = boot_rows.reserve(tx, caller, volume_id, server_id, device=name, origin=origin, mode=mode)
     attachment = block_queries.attachment(tx, attachment_id)
     volume = block_queries.volume(tx, volume_id)
     if attachment is None or volume is None:

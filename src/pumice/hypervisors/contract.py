@@ -56,7 +56,7 @@ class DetachRefused(HypervisorError):
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
-    """One disk of a guest. `serial` is the volume's id, or the server's id and "-root" for a local root disk."""
+    """One disk of a guest. `serial` is the volume's id, or the server's id and "-root", "-config", ... for its own."""
 
     serial: str
     connection_info: dict[str, Any]
@@ -69,6 +69,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     shareable: bool = False
     boot_index: int | None = None
     """1-based boot order, None: not booted from."""
+    cdrom: bool = False
+    """A CD-ROM drive with this disc in it; always read-only, on the bus "scsi"."""
 
 
 class Guest(msgspec.Struct, frozen=True, kw_only=True):

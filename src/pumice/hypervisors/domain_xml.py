@@ -123,13 +123,15 @@ def alias_of(serial: str) -> str:
 def disk_element(disk: Disk, slot: int) -> Element:
     """The <disk>. Raises HypervisorError when its source cannot be used on this host."""
     source = disk_source(disk.connection_info)
-    element = Element("disk", type=source.type, device="disk")
-    SubElement(element, "driver", name="qemu", type=source.format, cache=source.cache, io=source.io, discard="unmap")
+    element = Element("disk", type=source.type, device="cdrom" if disk.cdrom else "disk")
+    driver = SubElement(element, "driver", name="qemu", type=source.format, cache=source.cache, io=source.io)
+    if not disk.cdrom:
+        driver.set("discard", "unmap")
     SubElement(element, "source", {key: path_text(value) for key, value in source.attributes.items()})
     SubElement(element, "target", dev=device_name(disk.bus, slot), bus=disk.bus)
     SubElement(element, "serial").text = disk.serial
     SubElement(element, "alias", name=alias_of(disk.serial))
-    if disk.read_only:
+    if disk.read_only or disk.cdrom:
         SubElement(element, "readonly")
     if disk.shareable:
         SubElement(element, "shareable")

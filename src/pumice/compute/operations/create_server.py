@@ -3,7 +3,7 @@
     volumes    wait until the volumes made for it are there          undo: give all back, delete those made for it
     connect    reserve them, let the backends export all of them
     exports    wait until every export is there
-    files      kernel, ramdisk and local root disk on the host       undo: remove them
+    files      kernel, ramdisk, local disks, config drive            undo: remove them
     define     the hypervisor knows the guest                        undo: it forgets it
     start      the guest runs
     finish     the server and its attachments are there
@@ -23,10 +23,10 @@ from pumice.block import queries as block_queries
 from pumice.block.attachment_facts import record_attached
 from pumice.block.operations.settling import tell_user
 from pumice.caller import Caller
-from pumice.compute import instance_actions, queries
+from pumice.compute import config_drive, instance_actions, queries
 from pumice.compute.model import BlockDeviceMapping, Server
 from pumice.compute.notifications import notify_server
-from pumice.compute.operations import server_files
+from pumice.compute.operations import local_disks, server_files
 from pumice.compute.operations.definitions import guest_of
 from pumice.compute.operations.releasing import hand_back
 from pumice.compute.operations.settling import at_host, settle_server
@@ -88,7 +88,7 @@ def delete_made_volumes(tx: Transaction, run: Run[CreateServer]) -> None:
     server = _known(tx, run)
     made = {mapping_id for mapping_id, _ in run.arguments.made}
     for mapping in _mappings(tx, run):
-        if mapping.id in made and mapping.delete_on_termination and mapping.volume_id is not None:
+        if mapping.id in made and mapping.volume_id is not None:
             volume = block_queries.volume(tx, mapping.volume_id)
             if volume is not None and volume.life == "making":
                 raise StepNotReady(f"volume {volume.id} is being made", pause=0.1)
@@ -151,6 +151,9 @@ def prepare_files(run: Run[CreateServer]) -> None:
     for mapping in mappings:
         if mapping.destination_type == "local" and mapping.image_id is not None:
             server_files.copy_image(run, mapping.image_id, "root.raw", int(server.flavor["disk"]) << 30)
+    local_disks.make_blank_disks(run, mappings)
+    if server.config_drive:
+        local_disks.write_config_drive(run, config_drive.files_of(server, mappings))
 
 
 def remove_files(run: Run[CreateServer]) -> None:
@@ -171,7 +174,13 @@ def start(run: Run[CreateServer]) -> None:
 
 def mark_there(tx: Transaction, run: Run[CreateServer]) -> None:
     server_id, caller = run.arguments.server_id, caller_of(run.row)
-    values: Mapping[str, Any] = {"life": "there", "power": "on", "launched_at": tx.now, "updated_at": tx.now}
+    values: Mapping[str, Any] = {
+        "life": "there",
+        "power": "on",
+        "admin_password": None,
+        "launched_at": tx.now,
+        "updated_at": tx.now,
+    }
     tx.execute(update(servers).where(servers.c.id == server_id).values(**values))
     for attachment in block_queries.attachments_of_server(tx, server_id):
         record_attached(tx, attachment.id, caller)
@@ -183,7 +192,7 @@ def mark_broken(tx: Transaction, run: Run[CreateServer], reason: str) -> None:
     server_id = run.arguments.server_id
     fault = {"code": 500, "message": reason, "created": tx.now}
     statement = update(servers).where(servers.c.id == server_id, servers.c.life == "making")
-    if tx.execute(statement.values(life="broken", fault=fault, updated_at=tx.now)).rowcount:
+    if tx.execute(statement.values(life="broken", fault=fault, admin_password=None, updated_at=tx.now)).rowcount:
         tx.execute(
             update(block_device_mappings)
             .where(block_device_mappings.c.server_id == server_id, block_device_mappings.c.deleted_at.is_(None))

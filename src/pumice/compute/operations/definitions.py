@@ -4,7 +4,7 @@ from typing import Any
 
 from pumice.block import queries as block_queries
 from pumice.compute import queries
-from pumice.compute.operations import server_files
+from pumice.compute.operations import local_disks, server_files
 from pumice.hypervisors.contract import Disk, Guest
 from pumice.operations.model import Run, StepFailed
 
@@ -41,6 +41,7 @@ def guest_of(run: Run[Any]) -> Guest:
                 boot_index=mapping.boot_index + 1 if bootable and mapping.boot_index is not None else None,
             )
         )
+    disks += local_disks.disks_of(directory, server_id, mappings)
     return Guest(
         server_id=server_id,
         name=server.name or server_id,
