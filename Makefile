@@ -7,8 +7,6 @@ SHELL := /bin/bash
 bin := .venv/bin
 state := ./var
 sources := src tests
-# "make test CONFORMANCE=yes" runs the conformance tests as well.
-CONFORMANCE := no
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -17,13 +15,11 @@ run: ## install what is needed and start the cloud in ./var: prints its URLs and
 	@scripts/setup.sh run
 	@exec $(bin)/pumice serve --state $(state)
 
-test: ## install everything, then formatter, linters, types and all tests
-	@scripts/setup.sh all
+test: ## install everything, then formatter, linters, types, OpenStack's own tests and all of ours
+	@scripts/setup.sh conformance
 	@scripts/check.sh static
+	@$(bin)/python -m tests.conformance
 	@$(bin)/pytest -q -n 2 --dist loadfile
-ifeq ($(CONFORMANCE),yes)
-	@$(MAKE) --no-print-directory conformance
-endif
 
 setup: ## only install: packages (as root), environments, the test guest
 	@scripts/setup.sh all

@@ -5,6 +5,6 @@ cloud.py          what the tests find in the cloud: images, flavors, a type for 
 configuration.py  fills tempest.conf.template
 results.py        runs Tempest in its own environment and reads its results
 pumice.py         the fresh Pumice, with two backends
-tests.txt         the chosen tests; upstream_skips.txt: those that may be skipped
-later.txt         tests of what is not there yet
+tests.txt         tests that must be there and pass; whole.txt: of these modules all others too
+later.txt         tests of what is not there yet; upstream_skips.txt: those that may be skipped
 """

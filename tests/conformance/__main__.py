@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.conformance.cloud import Cloud
@@ -28,6 +29,14 @@ def listed(name: str) -> list[str]:
     """The test ids of one of the list files."""
     lines = (line.split("#")[0].strip() for line in (HERE / name).read_text().splitlines())
     return [line for line in lines if line]
+
+
+def choose(known: Iterable[str]) -> list[str]:
+    """The listed tests, then the others of `known` that whole.txt asks for and later.txt does not leave out."""
+    named, later = listed("tests.txt"), {*listed("later.txt")}
+    patterns = [re.compile(pattern) for pattern in listed("whole.txt")]
+    others = (test for test in known if any(pattern.match(test) for pattern in patterns))
+    return [*named, *(test for test in others if test not in later and test not in named)]
 
 
 def report(results: list[Result], missing: list[str], allowed: list[str]) -> bool:
@@ -65,7 +74,6 @@ def main() -> int:
     output = options.output.absolute()
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    chosen = [test for test in listed("tests.txt") if re.search(options.only, test)]
     password = secrets.token_urlsafe(16)
     with (
         tempfile.TemporaryDirectory(prefix="pumice-conformance-") as state,
@@ -75,8 +83,8 @@ def main() -> int:
         tempest = Tempest(ROOT / ".venv-conformance", output)
         tempest.prepare()
         known = tempest.full_ids()
-        if options.every:
-            chosen = [test for test in known if re.search(options.every, test)]
+        chosen = [test for test in known if re.search(options.every, test)] if options.every else choose(known)
+        chosen = [test for test in chosen if re.search(options.only, test)]
         results = tempest.run([known[test] for test in chosen if test in known], options.workers)
     missing = [test for test in chosen if test not in known]
     return 0 if report(results, missing, listed("upstream_skips.txt")) else 1
