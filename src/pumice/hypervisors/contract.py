@@ -56,7 +56,7 @@ class DetachRefused(HypervisorError):
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
-    """One disk of a guest. `serial` is the volume's id, or the server's id and "-root", "-config", ... for its own."""
+    """One disk of a guest. `serial` is the volume's id, or the server's and a word for its own disks."""
 
     serial: str
     connection_info: dict[str, Any]

@@ -102,7 +102,7 @@ def disks_of(directory: Path, server_id: str, mappings: Iterable[BlockDeviceMapp
     """Those that are there, as the hypervisor is told of them."""
     found = [
         Disk(
-            serial=f"{server_id}-{disk.name.removesuffix('.raw')}",
+            serial=_serial(server_id, disk.name.removesuffix(".raw")),
             connection_info=_local(directory / disk.name),
             bus=disk.mapping.disk_bus,
             device=disk.mapping.device_name,
@@ -113,9 +113,20 @@ def disks_of(directory: Path, server_id: str, mappings: Iterable[BlockDeviceMapp
     if (directory / CONFIG_DRIVE).exists():
         info = _local(directory / CONFIG_DRIVE)
         found.append(
-            Disk(serial=f"{server_id}-config", connection_info=info, device=CONFIG_SLOT, read_only=True, cdrom=True)
+            Disk(
+                serial=_serial(server_id, "config"),
+                connection_info=info,
+                device=CONFIG_SLOT,
+                read_only=True,
+                cdrom=True,
+            )
         )
     return found
+
+
+def _serial(server_id: str, name: str) -> str:
+    """Different ones within a guest: guests see at most 36 characters. Never 36 long, as volumes' are."""
+    return f"{server_id[:23]}-{name}"
 
 
 def _local(path: Path) -> dict[str, Any]:
