@@ -14,7 +14,11 @@ pytestmark = pytest.mark.fast
 @pytest.mark.parametrize(
     ("pattern", "matching", "other"),
     [
-        ("/v2.1/servers", ["/v2.1/servers"], ["/v2.1/servers/1", "/v2x1/servers", "/v2.1/server", "/v2.1/servers/", ""]),
+        (
+            "/v2.1/servers",
+            ["/v2.1/servers"],
+            ["/v2.1/servers/1", "/v2x1/servers", "/v2.1/server", "/v2.1/servers/", ""],
+        ),
         ("/v3/*/volumes", ["/v3/p/volumes"], ["/v3//volumes", "/v3/p/q/volumes", "/v3/p/volumes/1", "/v3/volumes"]),
         ("/v3/{project_id}/volumes/{id}", ["/v3/p/volumes/1"], ["/v3/p/volumes", "/v3/p/volumes/1/action"]),
         ("/v3/**", ["/v3/", "/v3/a", "/v3/a/b"], ["/v3", "/v2/a"]),
