@@ -1,5 +1,6 @@
 """`pumice serve` with simulated guests, as an operator configures it, and the stock clients before it."""
 
+import copy
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,12 @@ class DeployedCloud:
         self.address = f"127.0.0.1:{self.port}"
         self.configure(settings, tables)
         self.process: Process | None = None
+
+    def moved(self, state: Path) -> "DeployedCloud":
+        """The same cloud, whose state is elsewhere now."""
+        other = copy.copy(self)
+        other.state = state
+        return other
 
     def configure(self, settings: str, tables: str = SIMULATED) -> None:
         """Write pumice.toml."""

@@ -35,8 +35,11 @@ COMMANDS = {
     "reconcile": ("pumice.cli.reconcile:reconcile", "Find and mend what differs from what is really there."),
     "operation": ("pumice.cli.operation:operation", "List, show, cancel and hasten operations."),
     "usage-audit": ("pumice.cli.usage_audit:usage_audit", "Send the usage events of a period."),
+    "image": ("pumice.cli.image:image", "List and restore deleted images."),
+    "flavor": ("pumice.cli.flavor:flavor", "List and restore deleted flavors."),
     "user": ("pumice.cli.user:user", "Make users, set passwords, grant roles."),
     "config": ("pumice.cli.config:config", "Show the settings in force and where they come from."),
+    "backup": ("pumice.cli.backup:backup", "Back the state of the cloud up, and restore it."),
     "db": ("pumice.cli.db:db", "Upgrade the database, remove old rows, copy it to another."),
 }
 
