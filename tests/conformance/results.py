@@ -113,9 +113,10 @@ def judge(chosen: Sequence[str], decoded: Sequence[Mapping[str, object]]) -> lis
 
 
 def reason(details: object) -> str:
-    """The line that names the cause: why it was skipped, or the end of the traceback."""
+    """What names the cause: why it was skipped, or the end of the traceback with the answer's own words."""
     assert isinstance(details, dict)
     text = str(details.get("reason") or next((details[name] for name in details if name.startswith("traceback")), ""))
     lines = [line for line in text.strip().splitlines() if line and not line.startswith(" ")]
     wanted = [line for line in lines if not line.startswith("Traceback")]
-    return wanted[0][:400] if wanted else "no reason given"
+    told = [*wanted[:1], *(line for line in wanted[1:] if line.startswith("Details:"))]
+    return " ".join(told)[:600] or "no reason given"

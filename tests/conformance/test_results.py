@@ -25,6 +25,16 @@ def test_a_class_that_could_not_be_set_up_counts_for_all_its_tests() -> None:
     ]
 
 
+def test_an_error_is_told_with_what_the_service_answered() -> None:
+    trace = (
+        'Traceback (most recent call last):\n  File "x.py"\ntempest.lib.BadRequest: Bad request\nDetails: {"code": 400}'
+    )
+    failed = {"id": FIRST, "status": "fail", "details": {"traceback": trace}}
+    assert judge([FIRST], [failed]) == [
+        Result(FIRST, "failed", 'tempest.lib.BadRequest: Bad request Details: {"code": 400}')
+    ]
+
+
 def test_a_skip_counts_as_wrong_unless_it_is_upstreams_own(capsys: pytest.CaptureFixture[str]) -> None:
     skip = {"id": FIRST, "status": "skip", "details": {"reason": "no such feature"}}
     results = judge([FIRST], [skip])
