@@ -128,6 +128,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     image_conversions_gib: Annotated[
         int, Meta(ge=0), _help("GiB kept of images converted to raw; the least recently used go first.")
     ] = 100
+    image_restore_days: Annotated[
+        int, Meta(ge=0), _help("Days that deleted images keep their data; those in use keep it for longer.")
+    ] = 7
     worker_threads: Annotated[int, Meta(ge=1, le=64), _help("Operations that the agent runs at once.")] = 8
     lease: Annotated[Seconds, _help("Seconds without a heartbeat after which others take over a session's work.")] = 15
     reconcile_period: Annotated[Seconds, _help("Seconds between two reconciliations.")] = 60

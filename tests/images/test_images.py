@@ -19,7 +19,6 @@ from pumice.images.model import Image, NewImage
 from pumice.images.store import ImageStore
 from pumice.operations.model import Operation, Step, shared
 from pumice.operations.store import enqueue
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -101,7 +100,7 @@ def test_every_change_is_told(database: Database, store: ImageStore, owner: Call
     with database.write() as tx:
         images.patch(tx, owner, image.id, [Change("replace", "name", "b")])
     with database.write() as tx:
-        images.delete(tx, owner, image.id, store)
+        images.delete(tx, owner, image.id)
     with database.read() as tx:
         told = tx.execute(select(events.c.event_type, events.c.payload).order_by(events.c.sequence)).all()
     assert [row.event_type for row in told] == ["image.create", "image.upload", "image.update", "image.delete"]
@@ -154,7 +153,7 @@ def test_only_an_administrator_publishes_and_gives_away(
 def test_an_id_is_given_once_for_ever(database: Database, store: ImageStore, owner: Caller, stranger: Caller) -> None:
     image = make(database, owner, id="7a9bfc34-36a5-4d48-8b1c-9e4cbd1ec7c5")
     with database.write() as tx:
-        images.delete(tx, owner, image.id, store)
+        images.delete(tx, owner, image.id)
     with pytest.raises(Conflict, match="already exists"):
         make(database, stranger, id=image.id)
 
@@ -162,24 +161,25 @@ def test_an_id_is_given_once_for_ever(database: Database, store: ImageStore, own
 def test_a_protected_image_is_not_deleted(database: Database, store: ImageStore, owner: Caller) -> None:
     image = make(database, owner, protected=True)
     with pytest.raises(Forbidden, match="protected"), database.write() as tx:
-        images.delete(tx, owner, image.id, store)
+        images.delete(tx, owner, image.id)
     with database.write() as tx:
         images.patch(tx, owner, image.id, [Change("replace", "protected", False)])
     with database.write() as tx:
-        images.delete(tx, owner, image.id, store)
+        images.delete(tx, owner, image.id)
     with pytest.raises(NotFound):
         get(database, owner, image.id)
 
 
-def test_deleting_takes_the_bytes_after_the_commit(database: Database, store: ImageStore, owner: Caller) -> None:
+def test_a_deleted_image_keeps_its_bytes(database: Database, store: ImageStore, owner: Caller) -> None:
     image = active(database, store, owner)
     with pytest.raises(RuntimeError, match="rolled back"), database.write() as tx:
-        images.delete(tx, owner, image.id, store)
+        images.delete(tx, owner, image.id)
         raise RuntimeError("rolled back")
-    assert store.published() == [image.id]
+    assert get(database, owner, image.id).status == "active"
     with database.write() as tx:
-        images.delete(tx, owner, image.id, store)
-    wait_until(lambda: store.published() == [], 10, "the bytes are gone")
+        images.delete(tx, owner, image.id)
+    assert uploads.sweep(database, store).removed == []
+    assert store.published() == [image.id]
 
 
 def test_an_image_that_becomes_a_volume_keeps_its_bytes(database: Database, store: ImageStore, owner: Caller) -> None:
@@ -187,12 +187,12 @@ def test_an_image_that_becomes_a_volume_keeps_its_bytes(database: Database, stor
     with database.write() as tx:
         operation_id = claim(tx, owner, image.id)
     with pytest.raises(Busy, match=r"volume\.create"), database.write() as tx:
-        images.delete(tx, owner, image.id, store)
+        images.delete(tx, owner, image.id)
     assert get(database, owner, image.id).status == "active"
     with database.write() as tx:
         release(tx, operation_id)
     with database.write() as tx:
-        images.delete(tx, owner, image.id, store)
+        images.delete(tx, owner, image.id)
 
 
 def test_delete_waits_for_whoever_is_just_taking_the_image(
@@ -204,7 +204,7 @@ def test_delete_waits_for_whoever_is_just_taking_the_image(
     def delete() -> None:
         try:
             with database.write() as tx:
-                images.delete(tx, owner, image.id, store)
+                images.delete(tx, owner, image.id)
         except Busy as error:
             refused.append(error)
 
@@ -281,7 +281,7 @@ def test_an_upload_of_a_deleted_image_ends_with_a_conflict(
         with database.write() as tx:
             uploads.begin(tx, owner, image.id, upload_id)
         with database.write() as tx:
-            images.delete(tx, owner, image.id, store)
+            images.delete(tx, owner, image.id)
         stored = file.publish()
         with pytest.raises(Conflict, match="deleted during the upload"), database.write() as tx:
             uploads.finish(tx, owner, image.id, upload_id, stored)
@@ -347,7 +347,7 @@ def several(database: Database, store: ImageStore, owner: Caller, stranger: Call
     make(database, admin, name="public", visibility="public", protected=True, properties={"colour": "blue"})
     with database.write() as tx:
         gone = images.create(tx, owner, NewImage(name="gone"))
-        images.delete(tx, owner, gone.id, store)
+        images.delete(tx, owner, gone.id)
 
 
 @pytest.mark.usefixtures("several")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pumice.caller import Caller
@@ -10,7 +10,7 @@ from pumice.compute.model import Flavor
 from pumice.compute.queries import FLAVOR
 from pumice.db.engine import Transaction
 from pumice.db.paging import Listing, Page, PageRequest, number_filter
-from pumice.db.schema import flavors
+from pumice.db.schema import flavors, servers
 from pumice.errors import Conflict, NotFound
 
 DEFAULTS = (
@@ -48,11 +48,13 @@ def create(tx: Transaction, identifier: str, name: str, **sizes: Any) -> Flavor:
     """Make a flavor: memory_mib, vcpus, disk, and optionally ephemeral, swap, is_public, description.
 
     Raises Conflict when id or name is taken."""
-    statement = select(flavors.c.id).where(
-        (flavors.c.id == identifier) | ((flavors.c.name == name) & flavors.c.deleted_at.is_(None))
+    taken = select(flavors.c.id).where(
+        (flavors.c.id == identifier) | (flavors.c.name == name), flavors.c.deleted_at.is_(None)
     )
-    if tx.execute(statement).first() is not None:
+    if tx.execute(taken).first() is not None:
         raise Conflict(f"A flavor with the id {identifier} or the name {name} exists already; choose another.")
+    # A new flavor takes the place of a deleted one of its id; servers keep their copy of the old one.
+    tx.execute(flavors.delete().where(flavors.c.id == identifier, flavors.c.deleted_at.is_not(None)))
     try:
         tx.execute(flavors.insert(), _row(tx, identifier, name, **sizes))
     except IntegrityError as error:
@@ -96,6 +98,41 @@ def delete(tx: Transaction, identifier: str) -> None:
     """Delete a flavor, softly; servers keep their copy of it. Raises NotFound."""
     known(tx, identifier)
     tx.execute(update(flavors).where(flavors.c.id == identifier).values(deleted_at=tx.now))
+
+
+def everything(tx: Transaction) -> list[Flavor]:
+    """Every flavor that is not deleted, by id; for the operator's eyes."""
+    statement = select(*FLAVOR).where(flavors.c.deleted_at.is_(None)).order_by(flavors.c.id)
+    return [Flavor(*row) for row in tx.execute(statement)]
+
+
+def deleted(tx: Transaction) -> list[Flavor]:
+    """Flavors that can be restored, the last deleted first."""
+    statement = select(*FLAVOR).where(flavors.c.deleted_at.is_not(None)).order_by(flavors.c.deleted_at.desc())
+    return [Flavor(*row) for row in tx.execute(statement)]
+
+
+def uses(tx: Transaction, identifier: str) -> int:
+    """Live servers of this flavor."""
+    statement = select(func.count()).select_from(servers)
+    return int(
+        tx.execute(statement.where(servers.c.flavor_id == identifier, servers.c.deleted_at.is_(None))).scalar_one()
+    )
+
+
+def restore(tx: Transaction, identifier: str) -> Flavor:
+    """A deleted flavor is there again. Raises NotFound (none is deleted), Conflict (its name is another's now)."""
+    row = tx.execute(select(*FLAVOR).where(flavors.c.id == identifier, flavors.c.deleted_at.is_not(None))).first()
+    if row is None:
+        raise NotFound(f"There is no deleted flavor {identifier}; `pumice flavor list --deleted` shows them.")
+    found = Flavor(*row)
+    taken = select(flavors.c.id).where(flavors.c.name == found.name, flavors.c.deleted_at.is_(None))
+    other = tx.execute(taken).scalar()
+    if other is not None:
+        raise Conflict(f"Flavor {other} is called {found.name} now; delete it first to restore flavor {identifier}.")
+    statement = update(flavors).where(flavors.c.id == identifier, flavors.c.deleted_at.is_not(None))
+    tx.execute(statement.values(deleted_at=None))
+    return known(tx, identifier)
 
 
 def _row(tx: Transaction, identifier: str, name: str, **values: Any) -> dict[str, Any]:

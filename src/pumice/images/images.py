@@ -1,22 +1,21 @@
 """Images: who may see and change one, and every change to its row but those of an upload (see `uploads`).
 
-Visible: public and community ones to everybody, shared and private ones to their owner; administrators see all.
+Visible: public and community ones to everybody, shared ones to their members, all to their owner and administrators.
 What is visible may be used; only the owner and administrators change it. Foreign invisible ones are not found (404).
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import case, insert, select, update
 
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
 from pumice.db.rows import columns
-from pumice.db.schema import images
+from pumice.db.schema import image_members, images
 from pumice.errors import BadRequest, Busy, Conflict, Forbidden, NotFound, WrongState
 from pumice.images.attributes import Change, check_tag, patched
 from pumice.images.model import Image, NewImage
-from pumice.images.store import ImageStore
 from pumice.metering.events import emit
 from pumice.operations.store import live_for
 
@@ -28,8 +27,17 @@ def record(row: Sequence[Any]) -> Image:
     return Image(**dict(zip(Image.__struct_fields__, row, strict=True)))
 
 
-def may_see(caller: Caller, image: Image) -> bool:
-    return caller.is_admin or image.visibility in ("public", "community") or _owns(caller, image)
+def may_see(tx: Transaction, caller: Caller, image: Image) -> bool:
+    if caller.is_admin or image.visibility in ("public", "community") or _owns(caller, image):
+        return True
+    return image.visibility == "shared" and _is_member(tx, caller, image.id)
+
+
+def _is_member(tx: Transaction, caller: Caller, image_id: str) -> bool:
+    statement = select(image_members.c.status).where(
+        image_members.c.image_id == image_id, image_members.c.project_id == caller.project_id
+    )
+    return caller.project_id is not None and tx.execute(statement).first() is not None
 
 
 def may_change(caller: Caller, image: Image) -> bool:
@@ -50,7 +58,7 @@ def find(tx: Transaction, image_id: str, *, lock: bool = False) -> Image | None:
 def get(tx: Transaction, caller: Caller, image_id: str) -> Image:
     """Raises NotFound, also for an image that the caller may not see."""
     image = find(tx, image_id)
-    if image is None or not may_see(caller, image):
+    if image is None or not may_see(tx, caller, image):
         raise NotFound.of("Image", image_id)
     return image
 
@@ -77,7 +85,7 @@ def for_boot(tx: Transaction, caller: Caller, image_id: str) -> Image:
     """The active image to make a volume or a server of; it is there until this transaction ends, and after it for as
     long as an operation enqueued in it claims `shared("image", id)`. Raises NotFound, BadRequest (not active)."""
     image = find(tx, image_id, lock=True)
-    if image is None or not may_see(caller, image):
+    if image is None or not may_see(tx, caller, image):
         raise NotFound.of("Image", image_id)
     if image.status == "deactivated":
         raise BadRequest(f"Image {image_id} is deactivated; reactivate it, or use another one.")
@@ -194,8 +202,15 @@ def _switch(tx: Transaction, caller: Caller, image_id: str, source: str, target:
     _changed(tx, caller, image, {"status": target})
 
 
-def delete(tx: Transaction, caller: Caller, image_id: str, store: ImageStore) -> None:
-    """Gone for everybody; its bytes go after the commit. An upload under way ends with a conflict.
+def everything(tx: Transaction) -> list[Image]:
+    """Every image that is not deleted, whoever owns it, by name; for the operator's eyes."""
+    statement = select(*IMAGE).where(images.c.deleted_at.is_(None)).order_by(images.c.name, images.c.id)
+    return [record(row) for row in tx.execute(statement)]
+
+
+def delete(tx: Transaction, caller: Caller, image_id: str) -> None:
+    """Gone for everybody, until an administrator restores it; its bytes stay until `deletion.purge`. An upload under
+    way ends with a conflict.
 
     Raises NotFound, Forbidden (foreign, protected), Busy (a server or volume is being made of it)."""
     image = get_to_change(tx, caller, image_id)
@@ -204,7 +219,13 @@ def delete(tx: Transaction, caller: Caller, image_id: str, store: ImageStore) ->
     statement = (
         update(images)
         .where(images.c.id == image_id, images.c.deleted_at.is_(None), images.c.protected.is_(False))
-        .values(status="deleted", upload_id=None, deleted_at=tx.now, updated_at=max(tx.now, image.updated_at + 1))
+        .values(
+            status="deleted",
+            deleted_status=case((images.c.status == "saving", "queued"), else_=images.c.status),
+            upload_id=None,
+            deleted_at=tx.now,
+            updated_at=max(tx.now, image.updated_at + 1),
+        )
         .returning(*IMAGE)
     )
     row = tx.execute(statement).first()
@@ -214,7 +235,6 @@ def delete(tx: Transaction, caller: Caller, image_id: str, store: ImageStore) ->
     if live := live_for(tx, "image", image_id):
         raise Busy("Image", image_id, live[0].kind)
     announce(tx, caller, "image.delete", record(row))
-    tx.after_commit(lambda: store.remove_soon(image_id))
 
 
 def announce(tx: Transaction, caller: Caller, event_type: str, image: Image) -> None:

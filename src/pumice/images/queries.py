@@ -2,8 +2,9 @@
 
     page = list_images(tx, caller, params, tags)       params: texts of the query; tags: every `tag=` of it
 
-Without `visibility` a list holds what belongs to the caller and what is public (administrators: all but other projects'
-community images); community images come with `visibility=community` or `all`. Hidden ones come with `os_hidden=true`.
+Without `visibility` a list holds what belongs to the caller, what is public, and what is shared with the caller and
+accepted (`member_status` asks for others; administrators: all but other projects' community images); community images
+come with `visibility=community` or `all`. Hidden ones come with `os_hidden=true`.
 A parameter that is no known filter asks for the property of that name.
 """
 
@@ -17,7 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from pumice.caller import Caller
 from pumice.db.engine import Transaction
 from pumice.db.paging import Filter, Listing, Page, text_filter, time_filter, truth_filter
-from pumice.db.schema import images
+from pumice.db.schema import image_members, images
 from pumice.errors import InvalidField
 from pumice.images.images import IMAGE, record
 from pumice.images.model import VISIBILITIES, Image
@@ -115,17 +116,28 @@ def _visible(caller: Caller, params: Mapping[str, str]) -> ColumnElement[bool]:
     if member_status not in ("accepted", "pending", "rejected", "all"):
         raise InvalidField("member_status", member_status, "give accepted, pending, rejected or all")
     own: ColumnElement[bool] = false() if caller.project_id is None else images.c.project_id == caller.project_id
+    shared = _shared_with(caller, member_status)
     asked = params.get("visibility")
     if asked is None:
         if caller.is_admin:
             return or_(own, images.c.visibility != "community")
-        return or_(own, images.c.visibility == "public")
-    seen = true() if caller.is_admin else or_(own, images.c.visibility.in_(("public", "community")))
+        return or_(own, shared, images.c.visibility == "public")
+    seen = true() if caller.is_admin else or_(own, shared, images.c.visibility.in_(("public", "community")))
     if asked == "all":
         return seen
     if asked not in VISIBILITIES:
         raise InvalidField("visibility", asked, f"give {', '.join(VISIBILITIES)} or all")
     return and_(seen, images.c.visibility == asked)
+
+
+def _shared_with(caller: Caller, member_status: str) -> ColumnElement[bool]:
+    """Images that others share with the caller's project, which answered so."""
+    if caller.project_id is None:
+        return false()
+    mine = select(image_members.c.image_id).where(image_members.c.project_id == caller.project_id)
+    if member_status != "all":
+        mine = mine.where(image_members.c.status == member_status)
+    return and_(images.c.visibility == "shared", images.c.id.in_(mine))
 
 
 def _has_tag(tx: Transaction, tag: str) -> ColumnElement[bool]:

@@ -151,10 +151,6 @@ class ImageStore:
         path = self._upload_path(image_id, upload_id)
         return not _locked(path) and _unlink(path)
 
-    def remove_soon(self, image_id: str) -> None:
-        """`remove` in a thread of the store; what fails is found by the sweep."""
-        self.threads.submit(self.remove, image_id)
-
     def published(self) -> list[str]:
         """Ids of the images that have published bytes."""
         return [name for name in self._names() if _is_id(name)]

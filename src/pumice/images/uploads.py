@@ -18,6 +18,7 @@ from pumice.caller import Caller
 from pumice.db.engine import Database, Transaction
 from pumice.db.schema import images
 from pumice.errors import BadRequest, Conflict, WrongState
+from pumice.images import conversions
 from pumice.images.images import IMAGE, announce, find, get_to_change, record
 from pumice.images.model import READABLE, Image
 from pumice.images.store import ImageStore, Stored
@@ -111,6 +112,9 @@ def sweep(database: Database, store: ImageStore) -> Swept:
                 queued.append(image_id)
     removed = [image_id for image_id, upload_id in store.uploads() if store.remove_upload(image_id, upload_id)]
     removed += [image_id for image_id in store.published() if _remove_unused(database, store, image_id)]
+    with database.read() as tx:
+        readable = set(tx.execute(select(images.c.id).where(images.c.status.in_(READABLE))).scalars())
+    conversions.sweep(store, lambda image_id: image_id in readable)
     return Swept(queued, removed)
 
 
@@ -119,8 +123,9 @@ def _remove_unused(database: Database, store: ImageStore, image_id: str) -> bool
     path = store.path(image_id)
     with store.exclusive():
         with database.read() as tx:
-            status = tx.execute(select(images.c.status).where(images.c.id == image_id)).scalar()
-        if status in READABLE or status == "saving" or not path.exists():
+            statement = select(images.c.status, images.c.deleted_status).where(images.c.id == image_id)
+            known = tx.execute(statement).first() or (None, None)
+        if any(status in READABLE or status == "saving" for status in known) or not path.exists():
             return False
         path.unlink()
         return True

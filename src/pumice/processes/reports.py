@@ -3,7 +3,7 @@
     health        each backend and the hypervisor prove that they work; services, pools and the host are reported
     guests        what the hypervisor says of its guests becomes their power
     reconcile     differences of this host between database, hypervisor, exports and pools are found and mended
-    images        uploads and files that crashes left over
+    images        data of images deleted long ago; uploads and files that crashes left over
     retention     rows that are over for longer than `[retention]` says; the space they had
     usage audit   the period that is over, where `usage_audit_period` says so
 
@@ -20,13 +20,14 @@ import msgspec
 from pumice.block import services
 from pumice.block.services import PoolReport
 from pumice.caller import system_caller
-from pumice.clock import SECOND
+from pumice.clock import DAY, SECOND
 from pumice.compute import hosts
 from pumice.compute.hosts import HostReport
 from pumice.compute.operations.observe import observe_guests
 from pumice.db import space
 from pumice.db.engine import Database, DatabaseUnavailable
 from pumice.hypervisors.contract import HypervisorError
+from pumice.images import deletion
 from pumice.images.uploads import sweep
 from pumice.metering.periodic_audit import run_due
 from pumice.operations.world import Backend, World
@@ -59,7 +60,7 @@ def jobs(database: Database, world: World, settings: Settings) -> list[Job]:
         job("health", HEALTH_SECONDS, lambda: report_health(database, world, settings)),
         job("guests", GUEST_SECONDS, lambda: _observe(database, world)),
         job("reconcile", settings.reconcile_period, lambda: reconcile(database, world=world, options=grace)),
-        job("images", SWEEP_SECONDS, lambda: _sweep_images(database, world)),
+        job("images", SWEEP_SECONDS, lambda: _sweep_images(database, world, settings)),
         job("retention", RETENTION_SECONDS, lambda: _purge(database, settings)),
         job("usage audit", AUDIT_SECONDS, lambda: _audit(database, settings)),
     ]
@@ -154,8 +155,9 @@ def _observe(database: Database, world: World) -> None:
         observe_guests(database, world)
 
 
-def _sweep_images(database: Database, world: World) -> None:
+def _sweep_images(database: Database, world: World, settings: Settings) -> None:
     if world.images is not None and world.images.directory.is_dir():
+        deletion.purge(database, world.images, settings.image_restore_days * DAY)
         sweep(database, world.images)
 
 

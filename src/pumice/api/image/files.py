@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from pumice.api.edge.route import Call, Route
+from pumice.api.image.information import check_store
 from pumice.caller import new_id
 from pumice.db.engine import Database
 from pumice.errors import BadRequest, PumiceError, UnsupportedMediaType, WrongState
@@ -41,6 +42,7 @@ async def upload(call: Call, request: Request) -> Response:
     """PUT .../file. Whatever ends it (the client, a full disk, a cancellation), the image is queued again."""
     if call.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
         raise UnsupportedMediaType("Send the data as application/octet-stream.")
+    check_store(call)
     database, store = call.services.database, call.services.images
     image_id, upload_id = call.path["image_id"], new_id()
     image = await database.call_read(images.get_to_change, call.caller, image_id)

@@ -92,7 +92,11 @@ async def patch(call: Call, request: Request) -> Response:
 
 async def list_(call: Call, request: Request) -> Response:
     tags = request.query_params.getlist("tag")
-    page = await call.services.database.call_read(queries.list_images, call.caller, call.params, tags)
+    # sort_key and sort_dir may stand there several times: one for each.
+    sorts = {
+        name: ",".join(given) for name in ("sort_key", "sort_dir") if (given := request.query_params.getlist(name))
+    }
+    page = await call.services.database.call_read(queries.list_images, call.caller, {**call.params, **sorts}, tags)
     asked = parse_qsl(request.url.query, keep_blank_values=True)
     kept = [(name, text) for name, text in asked if name not in ("marker", "offset")]
     answer: dict[str, Any] = {
@@ -114,7 +118,7 @@ def show(tx: Transaction, call: Call) -> Any:
 
 
 def delete(tx: Transaction, call: Call) -> None:
-    images.delete(tx, call.caller, call.path["image_id"], call.services.images)
+    images.delete(tx, call.caller, call.path["image_id"])
 
 
 def deactivate(tx: Transaction, call: Call) -> None:

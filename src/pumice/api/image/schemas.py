@@ -4,6 +4,7 @@ from typing import Any
 
 from pumice.api.edge.route import Call, Route
 from pumice.db.engine import Transaction
+from pumice.images.members import STATUSES
 from pumice.images.model import CONTAINER_FORMATS, DISK_FORMATS, VISIBILITIES
 
 _UUID = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
@@ -92,6 +93,25 @@ IMAGES: dict[str, Any] = {
 }
 
 
+MEMBER: dict[str, Any] = {
+    "name": "member",
+    "properties": {
+        "member_id": _text("Project with which the image is shared"),
+        "image_id": _text("Identifier of the image", pattern=_UUID),
+        "created_at": _read("string", "Date and time of the sharing"),
+        "updated_at": _read("string", "Date and time of the last answer"),
+        "status": _text("What the project says to it", enum=list(STATUSES)),
+        "schema": _read("string", "Path of this schema"),
+    },
+}
+
+MEMBERS: dict[str, Any] = {
+    "name": "members",
+    "properties": {"members": {"type": "array", "items": MEMBER}, "schema": {"type": "string"}},
+    "links": [{"rel": "describedby", "href": "{schema}"}],
+}
+
+
 def image(tx: Transaction, call: Call) -> Any:
     return IMAGE
 
@@ -100,7 +120,17 @@ def images(tx: Transaction, call: Call) -> Any:
     return IMAGES
 
 
+def member(tx: Transaction, call: Call) -> Any:
+    return MEMBER
+
+
+def members(tx: Transaction, call: Call) -> Any:
+    return MEMBERS
+
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/schemas/image", image, name="schemas.image"),
     Route("GET", "/schemas/images", images, name="schemas.images"),
+    Route("GET", "/schemas/member", member, name="schemas.member"),
+    Route("GET", "/schemas/members", members, name="schemas.members"),
 )
