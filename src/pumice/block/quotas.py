@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_lock
 from sqlalchemy.dialects.sqlite import insert as insert_or_update
 
 from pumice.block import volume_types
+from pumice.caller import Caller
 from pumice.db.engine import Transaction
 from pumice.db.schema import quota_class_limits, quota_limits, quota_locks, snapshots, volumes
 from pumice.errors import BadRequest, InvalidField, QuotaExceeded
@@ -133,16 +134,16 @@ def check_type(tx: Transaction, project_id: str, type_id: str, size: int) -> Non
             raise _exceeded(tx, key, amount, used.get(key, 0), limits[key])
 
 
-def of_project(tx: Transaction, project_id: str) -> dict[str, Quota]:
-    """Every resource by its name in the API, those of each volume type too."""
+def of_project(tx: Transaction, project_id: str, caller: Caller | None = None) -> dict[str, Quota]:
+    """Every resource by its name in the API, those of each volume type too; with a caller, of those they may use."""
     limits, used = _limits(tx, project_id), _used(tx, project_id)
-    return {name: Quota(limits.get(key, -1), used.get(key, 0)) for name, key in _names(tx).items()}
+    return {name: Quota(limits.get(key, -1), used.get(key, 0)) for name, key in _names(tx, caller).items()}
 
 
-def of_class(tx: Transaction, class_name: str = DEFAULT_CLASS) -> dict[str, int]:
-    """The limits of a class by their names in the API; what was not set is the default."""
+def of_class(tx: Transaction, class_name: str = DEFAULT_CLASS, caller: Caller | None = None) -> dict[str, int]:
+    """The limits of a class by their names in the API; what was not set is the default. caller: as above."""
     limits = {**_defaults(), **_by_key(tx.execute(_CLASS, {"class_name": class_name}))}
-    return {name: limits.get(key, -1) for name, key in _names(tx).items()}
+    return {name: limits.get(key, -1) for name, key in _names(tx, caller).items()}
 
 
 def set_for_project(tx: Transaction, project_id: str, wanted: Mapping[str, Any]) -> None:
@@ -185,10 +186,10 @@ def _used(tx: Transaction, project_id: str) -> dict[Key, int]:
     return used
 
 
-def _names(tx: Transaction) -> dict[str, Key]:
-    """Every name that the API has, with its key."""
+def _names(tx: Transaction, caller: Caller | None = None) -> dict[str, Key]:
+    """Every name that the API has, with its key; with a caller, without the types that they may not know of."""
     names = {resource: (resource, "") for resource in DEFAULTS}
-    for kind in volume_types.every(tx):
+    for kind in volume_types.every(tx, caller):
         names |= {f"{resource}_{kind.name}": (resource, kind.id) for resource in TYPED}
     return names
 

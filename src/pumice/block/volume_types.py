@@ -134,20 +134,27 @@ def get(tx: Transaction, caller: Caller, type_id: str) -> VolumeType:
     return found
 
 
-def every(tx: Transaction) -> list[VolumeType]:
-    """Every type there is, by name."""
+def every(tx: Transaction, caller: Caller | None = None) -> list[VolumeType]:
+    """Every type there is, or that the caller may use, by name."""
     statement = select(*VOLUME_TYPE).where(volume_types.c.deleted_at.is_(None)).order_by(volume_types.c.name)
+    if caller is not None and not caller.is_admin:
+        statement = statement.where(_usable(caller))
     return [VolumeType(*row) for row in tx.execute(statement)]
+
+
+def _usable(caller: Caller) -> ColumnElement[bool]:
+    """Public, or granted to the caller's project."""
+    granted = select(volume_type_access.c.volume_type_id).where(
+        volume_type_access.c.project_id == (caller.project_id or "")
+    )
+    return or_(volume_types.c.is_public, volume_types.c.id.in_(granted))
 
 
 def page(tx: Transaction, caller: Caller, params: Mapping[str, str], *, is_public: bool | None) -> Page[VolumeType]:
     """A page of the types that the caller may use. is_public narrows an administrator's list; None: all of them."""
     statement = select(*VOLUME_TYPE).where(volume_types.c.deleted_at.is_(None))
     if not caller.is_admin:
-        granted = select(volume_type_access.c.volume_type_id).where(
-            volume_type_access.c.project_id == (caller.project_id or "")
-        )
-        statement = statement.where(or_(volume_types.c.is_public, volume_types.c.id.in_(granted)))
+        statement = statement.where(_usable(caller))
     elif is_public is not None:
         statement = statement.where(volume_types.c.is_public.is_(is_public))
     return _LISTING.page(tx, statement, _LISTING.parse(params), lambda row: VolumeType(*row))

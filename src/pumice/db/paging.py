@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Table, and_, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, Table, and_, false, func, or_, tuple_
 
 from pumice import clock
 from pumice.db.engine import Transaction
@@ -98,16 +98,16 @@ class Listing:
     def page(
         self, tx: Transaction, statement: Select[Any], request: PageRequest, record: Callable[[Any], T]
     ) -> Page[T]:
-        """One page of the statement's rows as records with an `id`. An unknown marker raises BadRequest, or
-        what the listing says."""
-        statement = self.filtered(statement, request)
+        """One page of the statement's rows as records with an `id`. A marker that is none of those rows (before the
+        request's filters) raises BadRequest, or what the listing says: what the caller may not see is no marker."""
+        everything, statement = statement, self.filtered(statement, request)
         order = self._order(request)
         total = None
         if request.with_count:
             counted = statement.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
             total = int(tx.execute(counted).scalar_one())
         if request.marker is not None:
-            statement = statement.where(self._after(tx, request.marker, order))
+            statement = statement.where(self._after(tx, everything, request.marker, order))
         statement = statement.order_by(*(_ordered(column, direction) for column, direction in order))
         if request.offset:
             statement = statement.offset(request.offset)
@@ -132,9 +132,16 @@ class Listing:
         return order
 
     def _after(
-        self, tx: Transaction, marker: str, order: Sequence[tuple[ColumnElement[Any], Direction]]
+        self,
+        tx: Transaction,
+        statement: Select[Any],
+        marker: str,
+        order: Sequence[tuple[ColumnElement[Any], Direction]],
     ) -> ColumnElement[bool]:
-        values = tx.execute(select(*(column for column, _ in order)).where(self.key == marker)).first()
+        marked = statement.order_by(None).with_only_columns(
+            *(column for column, _ in order), maintain_column_froms=True
+        )
+        values = tx.execute(marked.where(self.key == marker)).first()
         if values is None:
             raise self.marker_error(f"marker {marker[:64]!r} is not the id of a {self.noun.lower()} in the list.")
         directions = {direction for _, direction in order}

@@ -21,7 +21,7 @@ def show(tx: Transaction, call: Call) -> Any:
     project_id = call.path["target_id"]
     if project_id != call.caller.project_id and not call.caller.is_admin:
         raise Forbidden("Quotas of another project are shown to administrators only.")
-    found = quotas.of_project(tx, project_id)
+    found = quotas.of_project(tx, project_id, call.caller)
     if call.params.get("usage", "").strip().lower() in ("1", "true", "t", "yes", "y", "on"):
         usage = {name: {"limit": one.limit, "in_use": one.in_use, "reserved": 0} for name, one in found.items()}
         return {"quota_set": {"id": project_id, **usage}}
@@ -29,7 +29,7 @@ def show(tx: Transaction, call: Call) -> Any:
 
 
 def defaults(tx: Transaction, call: Call) -> Any:
-    return {"quota_set": {"id": call.path["target_id"], **quotas.of_class(tx)}}
+    return {"quota_set": {"id": call.path["target_id"], **quotas.of_class(tx, caller=call.caller)}}
 
 
 def change(tx: Transaction, call: Call) -> Any:
