@@ -23,7 +23,7 @@ WITHOUT_A_DATABASE = ("test_bodies.py", "test_who_has_no_valid_token_is_told_so"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What types and rules refuse is decided before the database is asked: on PostgreSQL a part of it runs each time."""
+    """What types and rules refuse is decided before the database is asked: on PostgreSQL a part runs each time."""
     for item in items:
         mine = item.path.parent.name == "hostile" and "[postgresql-" in item.name
         if mine and any(name in item.nodeid for name in WITHOUT_A_DATABASE):

@@ -258,6 +258,7 @@ compute reader               GET /servers
 compute reader               GET /servers/detail
 compute reader               GET /servers/{server_id}
 compute reader               GET /servers/{server_id}/ips
+compute reader               GET /servers/{server_id}/ips/{network}
 compute maker                POST /servers
 compute member               PUT /servers/{server_id}
 compute member               DELETE /servers/{server_id}
