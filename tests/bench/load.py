@@ -13,7 +13,7 @@ import itertools
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -67,6 +67,52 @@ class Client(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if not self.done.done():
             self.done.set_exception(error or ConnectionError("the server closed the connection"))
+
+
+class Talker(asyncio.Protocol):
+    """One connection that asks different things in turn: `await ask(method, path, body)` is the answer's body."""
+
+    def __init__(self, host: str, port: int, headers: Mapping[str, str]) -> None:
+        lines = {"Host": f"{host}:{port}", **headers}
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[bytes] | None = None
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
+        """Raises RuntimeError for any answer but 2xx."""
+        assert self._transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        self._transport.write(f"{method} {path} HTTP/1.1\r\n{self._head}{length}\r\n".encode() + body)
+        return await self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found or self._answer is None:
+            return
+        lines = head.lower()
+        at = lines.find(b"content-length: ")
+        length = 0 if at < 0 else int(lines[at + 16 :].split(b"\r\n", 1)[0])
+        if len(rest) < length:
+            return
+        self._buffer = b""
+        if lines.startswith(b"http/1.1 2"):
+            self._answer.set_result(rest)
+        else:
+            self._answer.set_exception(RuntimeError((head + b"\r\n" + rest).decode(errors="replace")))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error or ConnectionError("the server closed the connection"))
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
 
 def request_of(url: str, token: str, body: bytes | None = None) -> tuple[str, int, bytes]:

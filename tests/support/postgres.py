@@ -43,6 +43,7 @@ class PostgresServer:
     """One running server. Every connection is the super-user OWNER of its databases, without a password."""
 
     def __init__(self) -> None:
+        self.settings = SETTINGS
         self.directory = Path(tempfile.mkdtemp(prefix="pumice-postgres-"))
         self._programs = newest_programs()
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,7 +81,7 @@ class PostgresServer:
         """Start it, on the same port as before if it ran before; returns when it accepts connections."""
         for attempt in range(5):
             self.port = self.port or free_port()
-            settings = {**SETTINGS, "listen_addresses": "127.0.0.1", "port": str(self.port)}
+            settings = {**self.settings, "listen_addresses": "127.0.0.1", "port": str(self.port)}
             words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
             server: list[str | Path] = [
                 self._programs / "postgres",

@@ -5,7 +5,7 @@ Called in the transaction of the step that observed the fact. Each rewrites the 
 
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import String, bindparam, delete, func, update
 
 from pumice.block.facts import refresh_volume
 from pumice.block.notifications import notify_volume
@@ -24,26 +24,14 @@ def record_connected(
     device: str | None = None,
 ) -> None:
     """The volume is exported to that host: a fact, together with all that a detach will need."""
-    values: dict[str, Any] = {
-        "stage": "connected",
-        "host": host,
-        "connector": connector,
-        "connection_info": connection_info,
-        "failure": None,
-        "updated_at": tx.now,
-    }
-    if device is not None:
-        values["device"] = device
-    tx.execute(update(attachments).where(attachments.c.id == attachment_id).values(**values))
+    info = {"host": host, "connector": connector, "connection_info": connection_info}
+    tx.execute(_CONNECTED, {"key": attachment_id, "now": tx.now, "seen_as": device, **info})
 
 
 def record_attached(tx: Transaction, attachment_id: str, caller: Caller, *, device: str | None = None) -> None:
     """The disk was observed in the guest's definition (or an outside caller says so): attached, and announced."""
-    values: dict[str, Any] = {"stage": "attached", "attached_at": tx.now, "updated_at": tx.now, "failure": None}
-    if device is not None:
-        values["device"] = device
-    statement = update(attachments).where(attachments.c.id == attachment_id).values(**values)
-    volume_id = tx.execute(statement.returning(attachments.c.volume_id)).scalar_one()
+    found = tx.execute(_ATTACHED, {"key": attachment_id, "now": tx.now, "seen_as": device})
+    volume_id = found.scalar_one()
     _end_hold(tx, volume_id, "reserved")
     refresh_volume(tx, volume_id)
     notify_volume(tx, volume_id, "attach.end", caller)
@@ -53,26 +41,11 @@ def record_released(tx: Transaction, attachment_id: str, caller: Caller, *, fail
     """The volume is no longer there: the attachment ends; with `failure` it never came to be, and says why.
 
     Its secrets are forgotten. One that replaced it is now the only one."""
-    values: dict[str, Any] = {
-        "stage": "released",
-        "connection_info": None,
-        "attach_status": "detached",
-        "detached_at": tx.now,
-        "deleted_at": tx.now,
-        "updated_at": tx.now,
-    }
-    if failure is not None:
-        values["failure"] = failure
-    statement = (
-        update(attachments)
-        .where(attachments.c.id == attachment_id, attachments.c.deleted_at.is_(None))
-        .values(**values)
-        .returning(attachments.c.volume_id)
-    )
-    volume_id = tx.execute(statement).scalar_one_or_none()
+    found = tx.execute(_RELEASED, {"key": attachment_id, "now": tx.now, "why": failure})
+    volume_id = found.scalar_one_or_none()
     if volume_id is None:
         return
-    tx.execute(update(attachments).where(attachments.c.replaces == attachment_id).values(replaces=None))
+    tx.execute(_REPLACED, {"key": attachment_id})
     _end_hold(tx, volume_id, "detaching")
     refresh_volume(tx, volume_id)
     notify_volume(tx, volume_id, "detach.end" if failure is None else "attach.error", caller)
@@ -80,4 +53,37 @@ def record_released(tx: Transaction, attachment_id: str, caller: Caller, *, fail
 
 def _end_hold(tx: Transaction, volume_id: str, kind: str) -> None:
     """What a hold announced has happened."""
-    tx.execute(delete(volume_holds).where(volume_holds.c.volume_id == volume_id, volume_holds.c.kind == kind))
+    tx.execute(_END_HOLD, {"of_volume": volume_id, "of_kind": kind})
+
+
+_ONE = update(attachments).where(attachments.c.id == bindparam("key"))
+_DEVICE = func.coalesce(bindparam("seen_as", type_=String), attachments.c.device)
+_CONNECTED = _ONE.values(
+    stage="connected",
+    host=bindparam("host"),
+    connector=bindparam("connector"),
+    connection_info=bindparam("connection_info"),
+    failure=None,
+    device=_DEVICE,
+    updated_at=bindparam("now"),
+)
+_ATTACHED = _ONE.values(
+    stage="attached", attached_at=bindparam("now"), updated_at=bindparam("now"), failure=None, device=_DEVICE
+).returning(attachments.c.volume_id)
+_RELEASED = (
+    _ONE.where(attachments.c.deleted_at.is_(None))
+    .values(
+        stage="released",
+        connection_info=None,
+        attach_status="detached",
+        failure=func.coalesce(bindparam("why", type_=String), attachments.c.failure),
+        detached_at=bindparam("now"),
+        deleted_at=bindparam("now"),
+        updated_at=bindparam("now"),
+    )
+    .returning(attachments.c.volume_id)
+)
+_REPLACED = update(attachments).where(attachments.c.replaces == bindparam("key")).values(replaces=None)
+_END_HOLD = delete(volume_holds).where(
+    volume_holds.c.volume_id == bindparam("of_volume"), volume_holds.c.kind == bindparam("of_kind")
+)

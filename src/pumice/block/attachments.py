@@ -11,7 +11,7 @@ Whatever a detach needs (host, connection info) is in the row before the attachm
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from pumice.block import queries
@@ -30,6 +30,8 @@ from pumice.db.schema import attachments
 from pumice.errors import BadRequest, Conflict, InvalidField, NotFound, WrongState
 from pumice.operations.model import OperationRow, exclusive
 from pumice.operations.store import enqueue
+
+_INSERT = attachments.insert()
 
 
 def reserve(
@@ -73,7 +75,7 @@ def reserve(
         "updated_at": tx.now,
     }
     try:
-        tx.execute(attachments.insert(), row)
+        tx.execute(_INSERT, row)
     except IntegrityError as error:
         raise Conflict(f"Volume {volume_id} is being attached by another request.") from error
     refresh_volume(tx, volume_id)
@@ -167,13 +169,15 @@ def disconnect(tx: Transaction, caller: Caller, attachment_id: str) -> Operation
 
 
 def _live_for_server(tx: Transaction, volume_id: str, server_id: str) -> str | None:
-    statement = select(attachments.c.id).where(
-        attachments.c.volume_id == volume_id,
-        attachments.c.server_id == server_id,
-        attachments.c.deleted_at.is_(None),
-        attachments.c.replaces.is_(None),
-    )
-    return tx.execute(statement).scalar_one_or_none()
+    return tx.execute(_LIVE_FOR_SERVER, {"volume_id": volume_id, "server_id": server_id}).scalar_one_or_none()
+
+
+_LIVE_FOR_SERVER = select(attachments.c.id).where(
+    attachments.c.volume_id == bindparam("volume_id"),
+    attachments.c.server_id == bindparam("server_id"),
+    attachments.c.deleted_at.is_(None),
+    attachments.c.replaces.is_(None),
+)
 
 
 def _mode(volume: Volume, asked: str | None) -> str:

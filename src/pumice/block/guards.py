@@ -6,7 +6,10 @@ The UPDATE locks the row, so that on PostgreSQL whatever follows in the transact
 resource; on SQLite the write lock does.
 """
 
-from sqlalchemy import Table, bindparam, select, update
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Table, bindparam, literal, select, update
 
 from pumice.block.transitions import Resource, transition
 from pumice.db.engine import Transaction
@@ -17,16 +20,6 @@ _TABLES: dict[Resource, tuple[Table, str]] = {
     "volume": (volumes, "status"),
     "snapshot": (snapshots, "status"),
     "attachment": (attachments, "attach_status"),
-}
-_LOCK = {
-    resource: update(table)
-    .where(
-        table.c.id == bindparam("key"),
-        table.c.deleted_at.is_(None),
-        table.c[status].in_(bindparam("allowed", expanding=True)),
-    )
-    .values(updated_at=bindparam("now"))
-    for resource, (table, status) in _TABLES.items()
 }
 _FOUND = {
     resource: select(table.c[status]).where(table.c.id == bindparam("key"), table.c.deleted_at.is_(None))
@@ -50,10 +43,24 @@ def guard(tx: Transaction, resource: Resource, resource_id: str, action: str) ->
     """Lock the row if its status allows the action. Raises WrongState (409; `as_bad_request` for the older calls)
     with what is and what is needed, or NotFound."""
     allowed = transition(resource, action).allowed
-    changed = tx.execute(_LOCK[resource], {"key": resource_id, "allowed": list(allowed), "now": tx.now}).rowcount
+    changed = tx.execute(_locking(resource, tuple(allowed)), {"key": resource_id, "now": tx.now}).rowcount
     if changed:
         return
     found = tx.execute(_FOUND[resource], {"key": resource_id}).scalar_one_or_none()
     if found is None:
         raise NotFound.of(resource.capitalize(), resource_id)
     raise WrongState(resource.capitalize(), resource_id, action, found, allowed)
+
+
+@cache
+def _locking(resource: Resource, allowed: tuple[str, ...]) -> Any:
+    table, status = _TABLES[resource]
+    return (
+        update(table)
+        .where(
+            table.c.id == bindparam("key"),
+            table.c.deleted_at.is_(None),
+            table.c[status].in_([literal(word) for word in allowed]),
+        )
+        .values(updated_at=bindparam("now"))
+    )

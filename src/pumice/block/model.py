@@ -120,9 +120,9 @@ class Pool(msgspec.Struct, frozen=True):
     allocated_bytes: int
     reserved_percentage: int
     reported_at: int
-    promised_gib: int | None
+    promised_gib: int | None = None
     """GiB of the live volumes made before `promised_at`, counted with the report; None: not counted yet."""
-    promised_at: int | None
+    promised_at: int | None = None
 
 
 class Service(msgspec.Struct, frozen=True):
