@@ -25,14 +25,14 @@ def grow(database: Database, model_id: str, count: int, *, deleted: int = 0, spr
     with database.read() as tx:
         model = dict(tx.execute(select(volumes).where(volumes.c.id == model_id)).one()._mapping)
         there = tx.execute(select(func.count()).select_from(volumes).where(volumes.c.deleted_at.is_(None))).scalar_one()
-    chance = random.Random(1)
+    chance = random.Random(there)
     projects = [model["project_id"], *(str(uuid.UUID(int=chance.getrandbits(128))) for _ in range(PROJECTS - 1))]
     rows: list[dict[str, Any]] = []
     for number in range(count - there + deleted):
         row = {
             **model,
             "id": str(uuid.UUID(int=chance.getrandbits(128), version=4)),
-            "name": f"volume-{number % NAMES}",
+            "name": f"volume-{(there + number) % NAMES}",
             "created_at": model["created_at"] - (number + 1) * SECOND,
         }
         if spread:
