@@ -142,6 +142,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0
     attach_deadline: Annotated[Seconds, _help("Seconds that an attachment to a guest may take.")] = 60
     detach_deadline: Annotated[Seconds, _help("Seconds that a guest may take to let a disk go.")] = 30
+    resize_confirm_window: Annotated[
+        int, Meta(ge=0), _help("Seconds after which a resized server is confirmed by itself; 0: never.")
+    ] = 0
+    shelved_offload_time: Annotated[
+        int, Meta(ge=-1), _help("Seconds after which a shelved server leaves its host; 0: at once, -1: never.")
+    ] = 0
     hold_grace: Annotated[Seconds, _help("Seconds that an outside caller's reservation is left alone.")] = 300
     request_deadline: Annotated[Seconds, _help("Seconds that a synchronous call waits for its operation.")] = 60
     resource_filters: Annotated[

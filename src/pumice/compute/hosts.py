@@ -37,6 +37,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
     memory_mib: int
     availability_zone: str | None = None
+    host: str | None = None
+    """That one and no other."""
     preferred: tuple[str, ...] = ()
     """Hosts where its volumes lie."""
 
@@ -79,6 +81,8 @@ def choose(tx: Transaction, wish: Wish) -> Host | NoHost:
     candidates: list[tuple[bool, int, Host]] = []
     reasons: list[str] = []
     for host, service in listed(tx):
+        if wish.host not in (None, host.host):
+            continue
         free = host.memory_mib - promised.get(host.host, 0)
         reason = _refusal(tx, host, service, wish, free)
         if reason is None:
@@ -92,13 +96,13 @@ def choose(tx: Transaction, wish: Wish) -> Host | NoHost:
 
 
 def promised_memory(tx: Transaction) -> dict[str, int]:
-    """MiB that the servers of each host have, running or not."""
+    """MiB that the servers of each host have, running or not; a resized one may still be reverted."""
     used: dict[str, int] = {}
-    statement = select(servers.c.host, servers.c.flavor).where(
+    statement = select(servers.c.host, servers.c.flavor, servers.c.old_flavor).where(
         servers.c.deleted_at.is_(None), servers.c.host.is_not(None)
     )
-    for host, flavor in tx.execute(statement):
-        used[host] = used.get(host, 0) + int(flavor["ram"])
+    for host, flavor, old in tx.execute(statement):
+        used[host] = used.get(host, 0) + max(int(flavor["ram"]), int((old or flavor)["ram"]))
     return used
 
 

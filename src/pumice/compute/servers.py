@@ -16,21 +16,21 @@ from pumice.compute.guards import guard, refuse_if_locked
 from pumice.compute.listings import SERVERS
 from pumice.compute.model import Flavor, Server, ServerWithVolumes
 from pumice.compute.notifications import notify_server
-from pumice.compute.operations.attach_volume import ATTACH_VOLUME
-from pumice.compute.operations.create_server import CREATE_SERVER
+from pumice.compute.operations import OPERATIONS
 from pumice.compute.operations.delete_server import DELETE_SERVER, DeleteServer
-from pumice.compute.operations.power_server import POWER, POWER_OPERATIONS, STOP_SERVER, PowerServer
+from pumice.compute.operations.detach_volume import DETACH_VOLUME
+from pumice.compute.operations.power_server import POWER, STOP_SERVER, PowerServer
 from pumice.compute.operations.read_console import READ_CONSOLE, ReadConsole
 from pumice.db.engine import Transaction
 from pumice.db.paging import Page, PageRequest
 from pumice.db.schema import servers
 from pumice.errors import Conflict, NotFound
 from pumice.operations.model import Claim, OperationRow, Registry, exclusive
-from pumice.operations.store import enqueue, hasten, live_for, request_cancel
+from pumice.operations.store import enqueue, hasten, list_operations, live_for, request_cancel
 
 TURN_BACK = Registry()
-"""What a delete tells to turn back; detaches go on."""
-TURN_BACK.add(CREATE_SERVER, ATTACH_VOLUME, *(one for one in POWER_OPERATIONS if one is not STOP_SERVER))
+"""What a delete tells to turn back, where it can be; detaches and stops go on."""
+TURN_BACK.add(*(one for one in OPERATIONS if one not in (DETACH_VOLUME, STOP_SERVER)))
 
 
 def flavor_copy(flavor: Flavor) -> dict[str, Any]:
@@ -114,7 +114,8 @@ def delete(tx: Transaction, caller: Caller, server_id: str) -> None:
     held = live_for(tx, "server", server_id)
     for attachment in attachments_of_server(tx, server_id):
         held += live_for(tx, "attachment", attachment.id)
-    for operation in {one.operation_id for one in held}:
+    waiting = {one.id for one in list_operations(tx, subject_id=server_id, live=True)}
+    for operation in {one.operation_id for one in held} | waiting:
         request_cancel(tx, TURN_BACK, operation)
         hasten(tx, operation)
     values = {"life": "going", "updated_at": tx.now}

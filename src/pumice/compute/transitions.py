@@ -86,6 +86,53 @@ TRANSITIONS = (
     Transition(action="unpause", allowed=("paused",), operation="server.unpause", task_states=("unpausing",)),
     Transition(action="suspend", allowed=("active",), operation="server.suspend", task_states=("suspending",)),
     Transition(action="resume", allowed=("suspended",), operation="server.resume", task_states=("resuming",)),
+    Transition(
+        action="create image",
+        allowed=_RUNNABLE,
+        operation="server.snapshot",
+        task_states=("image_snapshot_pending", "image_snapshot", "image_snapshot", "image_snapshot", "image_uploading"),
+    ),
+    Transition(
+        action="create image of volumes",
+        allowed=_RUNNABLE,
+        operation="server.snapshot_volumes",
+        task_states=("image_snapshot",),
+    ),
+    Transition(
+        action="shelve",
+        allowed=_RUNNABLE,
+        operation="server.shelve",
+        task_states=("shelving", "shelving", "shelving_image_uploading"),
+    ),
+    Transition(
+        action="shelve offload", allowed=("shelved",), operation="server.offload", task_states=("shelving_offloading",)
+    ),
+    Transition(
+        action="unshelve",
+        allowed=("shelved", "shelved_offloaded"),
+        operation="server.unshelve",
+        task_states=("unshelving",),
+    ),
+    Transition(
+        action="resize",
+        allowed=("active", "stopped"),
+        operation="server.resize",
+        task_states=("resize_prep", "resize_prep", "resize_migrating", "resize_finish"),
+        running_status="RESIZE",
+    ),
+    Transition(
+        action="confirm resize",
+        allowed=("resized",),
+        operation="server.confirm_resize",
+        task_states=("resize_confirming",),
+    ),
+    Transition(
+        action="revert resize",
+        allowed=("resized",),
+        operation="server.revert_resize",
+        task_states=("resize_reverting",),
+        running_status="REVERT_RESIZE",
+    ),
     Transition(action="attach a volume", allowed=_WITH_DISKS, operation="server.attach_volume"),
     Transition(action="detach a volume", allowed=(*_WITH_DISKS, "error"), operation="server.detach_volume", idle=False),
     Transition(

@@ -20,7 +20,7 @@ from pumice.caller import Caller, new_id
 from pumice.compute import boot_rows, devices, instance_actions, queries, servers
 from pumice.compute.guards import guard, refuse_if_locked
 from pumice.compute.model import BlockDeviceMapping, Server
-from pumice.compute.operations.attach_volume import ATTACH_VOLUME, AttachVolume
+from pumice.compute.operations.attach_volume import ATTACH_OFFLOADED, ATTACH_VOLUME, AttachVolume
 from pumice.compute.operations.detach_volume import DETACH_VOLUME, DetachVolume
 from pumice.db.engine import Transaction
 from pumice.db.schema import block_device_mappings, operations
@@ -56,6 +56,7 @@ def attach(
     refuse_if_locked(caller, server)
     volumes.get(tx, caller, volume_id)
     guard(tx, server_id, "attach a volume")
+    server = servers.get(tx, caller, server_id)  # as it is now that its row is locked: on a host, or offloaded
     mappings = queries.mappings_of(tx, [server_id])
     if any(one.volume_id == volume_id for one in mappings):
         raise BadRequest(f"Volume {volume_id} is attached to server {server_id} already.")
@@ -86,7 +87,7 @@ def attach(
         attachment_id=attachment_id,
         volume_id=volume_id,
         server_id=server_id,
-        host=str(server.host),
+        host=server.host or "",
         backend=str(volume.backend),
         device=name,
         event_id=instance_actions.start_event(tx, action_id, "compute_attach_volume", server.host),
@@ -95,7 +96,8 @@ def attach(
         shareable=attachment.shared,
     )
     claims = (exclusive("attachment", attachment_id), shared("server", server_id))
-    operation = enqueue(tx, ATTACH_VOLUME, arguments, subject_id=attachment_id, claims=claims, caller=caller)
+    kind = ATTACH_OFFLOADED if server.stage == "offloaded" else ATTACH_VOLUME
+    operation = enqueue(tx, kind, arguments, subject_id=attachment_id, claims=claims, caller=caller)
     return Attached(_mapping(tx, server_id, volume_id), operation)
 
 

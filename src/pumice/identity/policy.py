@@ -72,6 +72,7 @@ RULES: dict[str, str] = {
     "compute:*:detail*": "@reader",
     "compute:servers:get*": "@member",
     "compute:servers:resetState": "@admin",
+    "compute:servers:shelveOffload": "@admin",
     "compute:flavors:create": "@admin",
     "compute:flavors:delete": "@admin",
     "compute:flavors:update": "@admin",

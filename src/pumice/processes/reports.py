@@ -22,6 +22,7 @@ from pumice.block.services import PoolReport
 from pumice.caller import system_caller
 from pumice.clock import DAY, SECOND
 from pumice.compute import hosts
+from pumice.compute.expiry import end_stages
 from pumice.compute.hosts import HostReport
 from pumice.compute.operations.observe import observe_guests
 from pumice.db import space
@@ -44,6 +45,7 @@ _log = logging.getLogger(__name__)
 
 HEALTH_SECONDS = 5.0
 GUEST_SECONDS = 5.0
+STAGE_SECONDS = 10.0
 SWEEP_SECONDS = 300.0
 RETENTION_SECONDS = 3600.0
 AUDIT_SECONDS = 60.0
@@ -59,6 +61,11 @@ def jobs(database: Database, world: World, settings: Settings) -> list[Job]:
     return [
         job("health", HEALTH_SECONDS, lambda: report_health(database, world, settings)),
         job("guests", GUEST_SECONDS, lambda: _observe(database, world)),
+        job(
+            "stages",
+            STAGE_SECONDS,
+            lambda: end_stages(database, settings.resize_confirm_window, settings.shelved_offload_time),
+        ),
         job("reconcile", settings.reconcile_period, lambda: reconcile(database, world=world, options=grace)),
         job("images", SWEEP_SECONDS, lambda: _sweep_images(database, world, settings)),
         job("retention", RETENTION_SECONDS, lambda: _purge(database, settings)),

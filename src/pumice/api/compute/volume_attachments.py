@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from pumice.api.edge.route import Answer, Call, Route
 from pumice.api.edge.versions import Since
 from pumice.api.edge.views import Field, View
-from pumice.compute import volume_attachments
+from pumice.compute import shelving, volume_attachments
 from pumice.db.engine import Transaction
 from pumice.errors import BadRequest, InvalidField
 
@@ -53,6 +53,8 @@ class AttachmentUpdateBody(Struct, forbid_unknown_fields=True, rename={"asked": 
 
 def attach(tx: Transaction, call: Call) -> Any:
     asked: AttachmentCreate = call.body.asked
+    if call.version < (2, 20):
+        shelving.refuse_shelved(tx, call.caller, call.path["server_id"])
     attached = volume_attachments.attach(
         tx,
         call.caller,
@@ -109,6 +111,8 @@ def change(tx: Transaction, call: Call) -> None:
 
 
 def detach(tx: Transaction, call: Call) -> None:
+    if call.version < (2, 20):
+        shelving.refuse_shelved(tx, call.caller, call.path["server_id"])
     volume_attachments.detach(tx, call.caller, call.path["server_id"], call.path["volume_id"])
 
 

@@ -4,8 +4,9 @@
     plug      the hypervisor has the disk, observed in its definitions                            undo: take it out
     finish    the attachment is attached, the volume in-use
 
-Whatever a detach needs is durable before the attachment can be seen attached. When it fails, everything is undone, and
-the reason is on the attachment, in the server's actions and in the volume's messages.
+A server that is on no host (shelved and offloaded) only has the last step: its volumes are exported when it is
+unshelved. Whatever a detach needs is durable before the attachment can be seen attached. When it fails, everything is
+undone, and the reason is on the attachment, in the server's actions and in the volume's messages.
 """
 
 from collections.abc import Mapping
@@ -128,6 +129,14 @@ ATTACH_VOLUME = Operation(
         Step("plug", do=plug, undo=unplug, at=at_host),
         Step("finish", record=mark_attached),
     ),
+    failed=fail,
+    settle=settle,
+)
+ATTACH_OFFLOADED = Operation(
+    "server.attach_offloaded",
+    AttachVolume,
+    "attachment",
+    steps=(Step("finish", record=mark_attached),),
     failed=fail,
     settle=settle,
 )

@@ -12,7 +12,7 @@ Each export is an operation of block storage at its own backend. When the server
 reason as its fault, and nothing else is left of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -140,17 +140,25 @@ def wait_for_exports(run: Run[CreateServer]) -> None:
             raise StepNotReady(f"volume {attachment.volume_id} is being exported", pause=0.05)
 
 
-def prepare_files(run: Run[CreateServer]) -> None:
+def make_files(run: Run[CreateServer]) -> None:
     with run.database.read() as tx:
         server = _known(tx, run)
         mappings = _mappings(tx, run)
+    prepare_files(run, server, mappings)
+
+
+def prepare_files(
+    run: Run[Any], server: Server, mappings: Sequence[BlockDeviceMapping], root_image_id: str | None = None
+) -> None:
+    """Whatever the server has of its own on its host. root_image_id: in place of the image of its local root disk."""
     if server.kernel_id is not None:
         server_files.copy_image(run, server.kernel_id, "kernel")
     if server.ramdisk_id is not None:
         server_files.copy_image(run, server.ramdisk_id, "ramdisk")
     for mapping in mappings:
         if mapping.destination_type == "local" and mapping.image_id is not None:
-            server_files.copy_image(run, mapping.image_id, "root.raw", int(server.flavor["disk"]) << 30)
+            size = int(server.flavor["disk"]) << 30
+            server_files.copy_image(run, root_image_id or mapping.image_id, "root.raw", size)
     local_disks.make_blank_disks(run, mappings)
     if server.config_drive:
         local_disks.write_config_drive(run, config_drive.files_of(server, mappings))
@@ -217,7 +225,7 @@ CREATE_SERVER = Operation(
         Step("volumes", do=wait_for_volumes, undo=give_back, undo_record=delete_made_volumes),
         Step("connect", record=connect),
         Step("exports", do=wait_for_exports),
-        Step("files", do=prepare_files, undo=remove_files, at=at_host, long=True),
+        Step("files", do=make_files, undo=remove_files, at=at_host, long=True),
         Step("define", do=define, undo=undefine, at=at_host),
         Step("start", do=start, at=at_host),
         Step("finish", record=mark_there),

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from pumice.block import queries as block_queries
 from pumice.compute import queries
 from pumice.compute.operations import local_disks, server_files
@@ -9,8 +11,9 @@ from pumice.hypervisors.contract import Disk, Guest
 from pumice.operations.model import Run, StepFailed
 
 
-def guest_of(run: Run[Any]) -> Guest:
-    """The guest of the operation's server, with the disks of its connected and attached volumes. Raises StepFailed."""
+def guest_of(run: Run[Any], **changes: Any) -> Guest:
+    """The guest of the operation's server, with the disks of its connected and attached volumes. `changes`: what the
+    rows do not have yet, e.g. flavor={...}. Raises StepFailed."""
     server_id = run.arguments.server_id
     with run.database.read() as tx:
         server = queries.server(tx, server_id)
@@ -18,6 +21,7 @@ def guest_of(run: Run[Any]) -> Guest:
         attached = {one.id: one for one in block_queries.attachments_of_server(tx, server_id)}
     if server is None:
         raise StepFailed(f"server {server_id} is gone")
+    server = msgspec.structs.replace(server, **changes)
     directory = server_files.directory(run.world, server_id)
     boots_by_kernel = server.kernel_id is not None
     disks: list[Disk] = []

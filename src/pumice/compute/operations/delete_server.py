@@ -9,16 +9,20 @@
 A volume's data is never touched while the guest may still write: releasing comes after undefining.
 """
 
+from typing import Any
+
 import msgspec
 from sqlalchemy import update
 
 from pumice.block import queries as block_queries
 from pumice.compute import instance_actions, queries
+from pumice.compute.facts import clear_mark
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations import server_files
 from pumice.compute.operations.create_server import delete_with_server
 from pumice.compute.operations.releasing import hand_back
 from pumice.compute.operations.settling import at_host, settle_server, take_turn
+from pumice.compute.operations.shelve_server import delete_shelved_image
 from pumice.db.engine import Transaction
 from pumice.db.schema import block_device_mappings, servers
 from pumice.operations.model import Operation, Run, Step, StepNotReady, caller_of, exclusive
@@ -61,12 +65,17 @@ def mark_gone(tx: Transaction, run: Run[DeleteServer]) -> None:
             volume = block_queries.volume(tx, mapping.volume_id)
             if volume is not None and volume.attach_status == "detached":
                 delete_with_server(tx, run, mapping.volume_id, caller)
+    server = queries.server(tx, server_id)
+    if server is not None and server.shelved_image_id is not None:
+        delete_shelved_image(tx, run, server.shelved_image_id)
+    clear_mark(tx, server_id)
     tx.execute(
         update(block_device_mappings)
         .where(block_device_mappings.c.server_id == server_id, block_device_mappings.c.deleted_at.is_(None))
         .values(deleted_at=tx.now, updated_at=tx.now)
     )
-    values = {"life": "gone", "power": "none", "deleted_at": tx.now, "updated_at": tx.now}
+    values: dict[str, Any] = {"stage": None, "stage_since": None, "old_flavor": None}
+    values |= {"life": "gone", "power": "none", "deleted_at": tx.now, "updated_at": tx.now}
     tx.execute(update(servers).where(servers.c.id == server_id).values(**values))
     instance_actions.finish_event(tx, run.arguments.event_id)
 

@@ -16,11 +16,11 @@ from sqlalchemy import update
 from pumice.compute.facts import clear_mark
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations.definitions import guest_of
-from pumice.compute.operations.settling import at_host, finish_action, settle_server, take_turn
+from pumice.compute.operations.settling import at_host, finish_action, settle_server, take_server
 from pumice.db.engine import Transaction
 from pumice.db.schema import servers
 from pumice.hypervisors.contract import GuestState
-from pumice.operations.model import Operation, Run, Step, StepFailed, caller_of, exclusive
+from pumice.operations.model import Operation, Run, Step, StepFailed, caller_of
 
 GRACEFUL_SECONDS = 5.0
 """How long a guest may take to shut down by itself when it is asked to stop."""
@@ -38,7 +38,7 @@ class PowerServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def take(tx: Transaction, run: Run[PowerServer]) -> None:
-    take_turn(tx, run, (exclusive("server", run.arguments.server_id),))
+    take_server(tx, run)
 
 
 def start(run: Run[PowerServer]) -> None:

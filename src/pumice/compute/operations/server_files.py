@@ -46,6 +46,7 @@ def copy_image(run: Run[Any], image_id: str, name: str, size_bytes: int = 0) -> 
 
 
 def remove(world: World, server_id: str) -> None:
-    """Remove all of them; absent is fine."""
+    """Remove all of them, and what was kept beside them (`server_directories.py`); absent is fine."""
     if world.servers is not None:
-        shutil.rmtree(world.servers / server_id, ignore_errors=True)
+        for name in (server_id, f"{server_id}.before", f"{server_id}.after"):
+            shutil.rmtree(world.servers / name, ignore_errors=True)

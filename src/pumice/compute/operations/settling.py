@@ -12,7 +12,7 @@ from pumice.db.schema import block_device_mappings, operations
 from pumice.errors import Busy
 from pumice.hypervisors.contract import DetachRefused
 from pumice.operations import store
-from pumice.operations.model import ANYWHERE, Claim, Run, StepNotReady, host_place
+from pumice.operations.model import ANYWHERE, Claim, Run, StepFailed, StepNotReady, exclusive, host_place
 
 QUEUED = (
     "server.detach_volume",
@@ -56,6 +56,14 @@ def take_turn(tx: Transaction, run: Run[Any], claims: Sequence[Claim]) -> None:
         store.take(tx, run.operation_id, wanted)
     except Busy as busy:
         raise StepNotReady(busy.message, pause=0.1) from busy
+
+
+def take_server(tx: Transaction, run: Run[Any], *others: Claim) -> None:
+    """Hold the server (and others) from now on. Raises StepNotReady; StepFailed when the server is being deleted."""
+    server = queries.server(tx, run.arguments.server_id)
+    if server is None or server.life == "going":
+        raise StepFailed(f"server {run.arguments.server_id} is being deleted")
+    take_turn(tx, run, (exclusive("server", run.arguments.server_id), *others))
 
 
 def is_going(run: Run[Any]) -> bool:
