@@ -432,3 +432,17 @@ def test_pages_put_together_are_the_list(database: Database, admin: Caller, sort
 def test_a_filter_that_is_none_is_refused(database: Database, owner: Caller, params: dict[str, str]) -> None:
     with pytest.raises(BadRequest):
         listed(database, owner, **params)
+
+
+def test_an_image_is_meant_by_its_id_or_by_a_name_that_is_its_own(
+    database: Database, owner: Caller, stranger: Caller
+) -> None:
+    image, foreign = make(database, owner, name="tiny"), make(database, stranger, name="theirs", visibility="private")
+    with database.read() as tx:
+        for wanted in (image.id, "tiny"):
+            assert queries.id_of(tx, owner, wanted) == image.id
+        assert queries.id_of(tx, owner, "theirs") == "theirs"
+        assert queries.id_of(tx, stranger, "theirs") == foreign.id
+    make(database, owner, name="tiny")
+    with database.read() as tx, pytest.raises(BadRequest, match="Several images are named tiny"):
+        queries.id_of(tx, owner, "tiny")

@@ -19,8 +19,8 @@ from pumice.caller import Caller
 from pumice.db.engine import Transaction
 from pumice.db.paging import Filter, Listing, Page, text_filter, time_filter, truth_filter
 from pumice.db.schema import image_members, images
-from pumice.errors import InvalidField
-from pumice.images.images import IMAGE, record
+from pumice.errors import BadRequest, InvalidField
+from pumice.images.images import IMAGE, find, record
 from pumice.images.model import VISIBILITIES, Image
 
 _LARGEST = 2**63 - 1
@@ -104,6 +104,19 @@ def list_images(tx: Transaction, caller: Caller, params: Mapping[str, str], tags
         *(_has_property(tx, name, text) for name, text in params.items() if _is_property(name)),
     )
     return IMAGES.page(tx, statement, IMAGES.parse(params), record)
+
+
+def id_of(tx: Transaction, caller: Caller, wanted: str) -> str:
+    """The id of the image that is meant by its id, or by a name that no other image has which the caller is shown.
+
+    What names no image is returned as it is. Raises BadRequest for a name of several."""
+    if find(tx, wanted) is not None:
+        return wanted
+    named = select(images.c.id).where(images.c.deleted_at.is_(None), images.c.name == wanted, _visible(caller, {}))
+    found = tx.execute(named.limit(2)).scalars().all()
+    if len(found) > 1:
+        raise BadRequest(f"Several images are named {wanted[:64]}; give the id of one.")
+    return str(found[0]) if found else wanted
 
 
 def _is_property(name: str) -> bool:

@@ -16,6 +16,7 @@ from pumice.block.model import Attachment, VolumeWithAttachments
 from pumice.clock import isoformat
 from pumice.db.engine import Transaction
 from pumice.errors import BadRequest
+from pumice.images.queries import id_of
 
 
 def _admin(call: Call) -> bool:
@@ -176,7 +177,7 @@ def create(tx: Transaction, call: Call) -> Any:
         source=volumes.Source(
             snapshot_id=asked.snapshot_id or None,
             volume_id=asked.source_volid or None,
-            image_id=asked.imageRef or asked.image_id or None,
+            image_id=id_of(tx, call.caller, image) if (image := asked.imageRef or asked.image_id) else None,
         ),
     )
     return CREATED.render(volumes.create(tx, call.caller, wanted), call)
