@@ -12,6 +12,7 @@ import pytest
 
 from pumice.caller import new_id
 from pumice.faults import Plan, planned
+from pumice.images.formats.reading import UnusableImage
 from pumice.images.store import CHUNK_BYTES, ImageStore, ImageTooLarge, NoData, StoreFull
 from tests.support.processes import Processes
 
@@ -184,3 +185,21 @@ def test_a_full_disk_says_so_and_keeps_nothing(tmp_path: Path) -> None:
         assert names(store) == []
     finally:
         subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_data_of_another_format_is_refused_at_its_first_bytes(store: ImageStore) -> None:
+    with store.begin(new_id(), new_id()) as upload:
+        upload.disk_format = "qcow2"
+        upload.write(bytes(1000))  # too few to tell
+        with pytest.raises(UnusableImage, match="no signature"):
+            upload.write(bytes(1 << 20))
+    assert store.uploads() == []
+
+
+def test_data_too_short_to_tell_is_refused_at_its_end(store: ImageStore) -> None:
+    with store.begin(new_id(), new_id()) as upload:
+        upload.disk_format = "qcow2"
+        upload.write(b"QFI\xfb")
+        with pytest.raises(UnusableImage, match="truncated"):
+            upload.publish()
+    assert store.uploads() == [] and store.published() == []
