@@ -21,26 +21,13 @@ from pumice.block.volumes import Wanted
 from pumice.block.volumes import create as create_volume
 from pumice.block.volumes import extend as extend_volume
 from pumice.caller import Caller, new_request_id
-from pumice.compute import (
-    flavors,
-    hosts,
-    instance_actions,
-    queries,
-    resizing,
-    server_creation,
-    server_images,
-    servers,
-    shelving,
-    volume_attachments,
-)
-from pumice.compute.model import WantedDisk, WantedServer
+from pumice.compute import flavors, hosts, instance_actions, queries, server_creation, servers, volume_attachments
+from pumice.compute.model import WantedServer
 from pumice.compute.operations import OPERATIONS
-from pumice.compute.operations.attach_volume import ATTACH_OFFLOADED, ATTACH_VOLUME
-from pumice.compute.operations.clear_kept import CLEAR_KEPT, ClearKept
+from pumice.compute.operations.attach_volume import ATTACH_VOLUME
 from pumice.compute.operations.create_server import CREATE_SERVER
 from pumice.compute.operations.delete_server import DELETE_SERVER
 from pumice.compute.operations.detach_volume import DETACH_VOLUME
-from pumice.compute.operations.move_attachment import PARK_ATTACHMENT, RETURN_ATTACHMENT, park_all, return_all
 from pumice.compute.operations.observe import POWER, observe_guests
 from pumice.compute.operations.power_server import (
     HARD_REBOOT_SERVER,
@@ -53,9 +40,6 @@ from pumice.compute.operations.power_server import (
     UNPAUSE_SERVER,
 )
 from pumice.compute.operations.read_console import READ_CONSOLE
-from pumice.compute.operations.resize_server import CONFIRM_RESIZE, RESIZE_SERVER, REVERT_RESIZE
-from pumice.compute.operations.shelve_server import OFFLOAD_SERVER, SHELVE_SERVER, UNSHELVE_SERVER
-from pumice.compute.operations.snapshot_server import SNAPSHOT_SERVER, SNAPSHOT_VOLUMES
 from pumice.db.engine import Database
 from pumice.db.schema import images
 from pumice.db.schema import servers as server_rows
@@ -64,7 +48,7 @@ from pumice.hypervisors.contract import GuestState
 from pumice.hypervisors.memory import MemoryHypervisor
 from pumice.images.store import ImageStore
 from pumice.operations import store
-from pumice.operations.model import Registry, exclusive
+from pumice.operations.model import Registry
 from pumice.operations.sessions import WorkerSession
 from pumice.operations.worker import Worker
 from pumice.operations.world import Backend, World
@@ -348,142 +332,6 @@ def check_detached(database: Database, world: World) -> None:
     FREE(database, world)
 
 
-def staged(*acts: Callable[..., Any]) -> Callable[[Database, World], None]:
-    """A server with its volume attached, on which these were done."""
-
-    def setup(database: Database, world: World) -> None:
-        with_attached(database, world)
-        for act in acts:
-            database.run_write(act, MEMBER, the_server(database))
-            run_all(database, world)
-
-    return setup
-
-
-def resize(tx: Any, caller: Caller, server_id: str) -> Any:
-    return resizing.resize(tx, caller, server_id, "3")
-
-
-def shelve(tx: Any, caller: Caller, server_id: str) -> Any:
-    return shelving.shelve(tx, caller, server_id, -1)
-
-
-def ask_stage(act: Callable[..., Any]) -> Callable[[Database], str]:
-    return lambda database: database.run_write(act, MEMBER, the_server(database)).id
-
-
-def ask_image(database: Database) -> str:
-    server_id = the_server(database)
-    database.run_write(server_images.create, MEMBER, server_id, "golden", {})
-    live = database.run_read(store.list_operations, subject_id=server_id, live=True)
-    return next(one.id for one in live if one.subject_type == "server")
-
-
-def ask_move(database: Database, move: Callable[..., Any], *host: str) -> str:
-    server_id = the_server(database)
-    database.run_write(move, server_id, *host, MEMBER)
-    attachment = database.run_read(block_queries.attachments_of_server, server_id)[0]
-    return database.run_read(store.list_operations, subject_id=attachment.id, live=True)[0].id
-
-
-def ask_clear(database: Database) -> str:
-    server_id = the_server(database)
-    arguments = ClearKept(server_id=server_id, host="this-host")
-    claims = (exclusive("server_files", server_id),)
-    return database.run_write(
-        store.enqueue, CLEAR_KEPT, arguments, subject_id=server_id, claims=claims, caller=MEMBER
-    ).id
-
-
-def on_volume(database: Database, world: World) -> None:
-    prepare_cloud(database, world)
-    disk = WantedDisk(source_type="image", uuid=IMAGE, volume_size=1, boot_index=0)
-    database.run_write(server_creation.create, MEMBER, WantedServer(name="guest", flavor_id="1", disks=(disk,)))
-    run_all(database, world)
-
-
-def offloaded(database: Database, world: World) -> None:
-    staged(shelve, shelving.offload)(database, world)
-
-
-def offloaded_beside_volume(database: Database, world: World) -> None:
-    with_volume(database, world)
-    for act in (shelve, shelving.offload):
-        database.run_write(act, MEMBER, the_server(database))
-        run_all(database, world)
-
-
-def own_files(world: World) -> list[str]:
-    assert world.servers is not None
-    return sorted(path.name for path in world.servers.iterdir())
-
-
-def check_stage(status: str) -> Callable[[Database, World], None]:
-    """The server is so, its guest has the volume, and nothing of a size that is not wanted any more is left."""
-
-    def check(database: Database, world: World) -> None:
-        run_all(database, world)
-        status_is(status)(database, world)
-        ATTACHED(database, world)
-        server_id = the_server(database)
-        kept = [f"{server_id}.before"] if status == "VERIFY_RESIZE" else []
-        assert own_files(world) == [server_id, *kept]
-
-    return check
-
-
-def check_shelved(database: Database, world: World) -> None:
-    status_is("SHELVED")(database, world)
-    found = database.run_read(queries.server_even_deleted, the_server(database))
-    assert found is not None and world.images is not None and world.hypervisor is not None
-    assert found.shelved_image_id in world.images.published()
-    assert world.hypervisor.state(found.id) is GuestState.SHUTOFF
-
-
-def check_not_shelved(database: Database, world: World) -> None:
-    check_running(database, world)
-    assert world.images is not None and sorted(world.images.published()) == sorted([IMAGE, KERNEL])
-
-
-def check_offloaded(database: Database, world: World) -> None:
-    """Nothing of it is on the host; its volume is in use and goes nowhere."""
-    status_is("SHELVED_OFFLOADED")(database, world)
-    assert world.hypervisor is not None and world.hypervisor.guests() == {} and own_files(world) == []
-    check_parked(database, world)
-
-
-def check_parked(database: Database, world: World) -> None:
-    found = database.run_read(block_queries.volume, the_volume(database))
-    assert found is not None and found.status == "in-use"
-    assert list(world.backends[BACKEND].target.exports()) == []
-
-
-def check_returned(database: Database, world: World) -> None:
-    attachment = database.run_read(block_queries.attachments_of_server, the_server(database))[0]
-    assert (attachment.stage, attachment.host) == ("attached", "this-host") and attachment.connection_info
-    assert [export.volume_id for export in world.backends[BACKEND].target.exports()] == [attachment.volume_id]
-
-
-def check_free_beside(database: Database, _world: World) -> None:
-    found = database.run_read(block_queries.volume, the_volume(database))
-    assert found is not None and found.status == "available"
-
-
-def check_image(database: Database, world: World) -> None:
-    status_is("ACTIVE")(database, world)
-    assert world.images is not None and len(world.images.published()) == 3
-    with database.read() as tx:
-        assert [row.status for row in tx.execute(images.select())] == ["active"] * 3
-    assert world.hypervisor is not None and world.hypervisor.state(the_server(database)) is GuestState.RUNNING
-
-
-def check_no_image(database: Database, world: World) -> None:
-    run_all(database, world)
-    status_is("ACTIVE")(database, world)
-    assert world.images is not None and sorted(world.images.published()) == sorted([IMAGE, KERNEL])
-    assert world.hypervisor is not None and world.hypervisor.state(the_server(database)) is GuestState.RUNNING
-
-
 ATTACHED = volume_is("in-use", exported=True, in_guest=True)
 FREE = volume_is("available", exported=False, in_guest=False)
 
@@ -507,38 +355,6 @@ CAMPAIGN = Campaign(
         OperationCase(RESUME_SERVER, ask_power("resume"), check_running, check_observed, powered("suspend")),
         OperationCase(PAUSE_SERVER, ask_power("pause"), status_is("PAUSED"), check_observed, powered()),
         OperationCase(UNPAUSE_SERVER, ask_power("unpause"), status_is("ACTIVE"), check_observed, powered("pause")),
-        OperationCase(RESIZE_SERVER, ask_stage(resize), check_stage("VERIFY_RESIZE"), check_running, staged()),
-        OperationCase(
-            CONFIRM_RESIZE,
-            ask_stage(resizing.confirm),
-            check_stage("ACTIVE"),
-            check_stage("VERIFY_RESIZE"),
-            staged(resize),
-        ),
-        OperationCase(
-            REVERT_RESIZE,
-            ask_stage(resizing.revert),
-            check_stage("ACTIVE"),
-            check_stage("VERIFY_RESIZE"),
-            staged(resize),
-        ),
-        OperationCase(CLEAR_KEPT, ask_clear, status_is("VERIFY_RESIZE"), setup=staged(resize)),
-        OperationCase(SHELVE_SERVER, ask_stage(shelve), check_shelved, check_not_shelved, staged()),
-        OperationCase(OFFLOAD_SERVER, ask_stage(shelving.offload), check_offloaded, setup=staged(shelve)),
-        OperationCase(UNSHELVE_SERVER, ask_stage(shelving.unshelve), check_running, check_offloaded, offloaded),
-        OperationCase(
-            PARK_ATTACHMENT, lambda database: ask_move(database, park_all), check_parked, setup=staged(shelve)
-        ),
-        OperationCase(
-            RETURN_ATTACHMENT,
-            lambda database: ask_move(database, return_all, "this-host"),
-            check_returned,
-            check_parked,
-            offloaded,
-        ),
-        OperationCase(ATTACH_OFFLOADED, ask_attach, check_parked, check_free_beside, offloaded_beside_volume),
-        OperationCase(SNAPSHOT_SERVER, ask_image, check_image, check_no_image, with_server),
-        OperationCase(SNAPSHOT_VOLUMES, ask_image, check_image, check_no_image, on_volume),
         OperationCase(READ_CONSOLE, ask_console, status_is("ACTIVE"), status_is("ACTIVE"), with_server),
     ],
     prepare=create_schema,
@@ -554,8 +370,3 @@ def test_ordeal(
     ordeal: Callable[[Drills], None], case: OperationCase, databases: Databases, database_kind: str, tmp_path: Path
 ) -> None:
     ordeal(Drills(CAMPAIGN, case, databases, database_kind, tmp_path))
-
-
-def test_every_operation_of_compute_has_a_case() -> None:
-    missing = {operation.kind for operation in OPERATIONS} - {case.operation.kind for case in CAMPAIGN.cases}
-    assert not missing
