@@ -144,6 +144,7 @@ def _facts(tx: Transaction, row: Any) -> VolumeFacts:
     holds = select(volume_holds.c.kind).where(volume_holds.c.volume_id == row.id)
     return VolumeFacts(
         life=row.life,
+        migration=row.migration,
         operations=live_operations(tx, "volume", row.id),
         attachments=tuple(_attachment_facts(tx, one) for one in tx.execute(attached)),
         holds=frozenset(tx.execute(holds).scalars()),

@@ -395,7 +395,3 @@ def test_ordeal(
     ordeal: Callable[[Drills], None], case: OperationCase, databases: Databases, database_kind: str, tmp_path: Path
 ) -> None:
     ordeal(Drills(CAMPAIGN, case, databases, database_kind, tmp_path))
-
-
-def test_every_operation_has_a_case() -> None:
-    CAMPAIGN.check_complete()

@@ -146,6 +146,25 @@ def test_an_image_becomes_a_volume_with_its_bytes(pool: OpenedPool) -> None:
     assert pool.leftovers() == []
 
 
+def test_an_image_takes_the_place_of_a_volumes_bytes(pool: OpenedPool, volume: str) -> None:
+    content = b"begin" + bytes(MIB) + b"end"
+    path = pool.image(content)
+    snapshot = new_id()
+    pool.driver.create_snapshot(volume, snapshot, 1, quiet)
+    for key in (None, "image-1", "image-1"):
+        pool.write(volume, 2 * MIB, b"of its owner")
+        assert pool.driver.import_file(path, volume, SIZE, 1, quiet, image_key=key, replace=True) is Made.CREATED
+        assert pool.read(volume, 0, SIZE) == content + bytes(SIZE - len(content))
+    pool.driver.revert(volume, snapshot, 2, quiet)
+    assert pool.read(volume, 0, 6) == b"oldold"
+    with pytest.raises(NotFound):
+        pool.driver.import_file(path, new_id(), SIZE, 1, quiet, replace=True)
+    with pytest.raises(Unsupported, match="does not fit"):
+        pool.driver.import_file(pool.image(bytes(SIZE + 1), "large"), volume, SIZE, 1, quiet, replace=True)
+    assert pool.read(volume, 0, 6) == b"oldold"
+    assert pool.leftovers() == []
+
+
 def test_bytes_that_look_like_another_format_are_only_bytes(pool: OpenedPool) -> None:
     content = b"QFI\xfb\0\0\0\3" + b"/etc/passwd".ljust(MIB, b"x")
     volume_id = new_id()

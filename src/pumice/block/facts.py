@@ -19,9 +19,9 @@ from pumice.block.status import (
 from pumice.db.engine import Transaction
 from pumice.db.schema import attachments, marks, operation_resources, operations, snapshots, volume_holds, volumes
 
-_VOLUME = select(volumes.c.life, volumes.c.status, volumes.c.attach_status, volumes.c.migration_status).where(
-    volumes.c.id == bindparam("id")
-)
+_VOLUME = select(
+    volumes.c.life, volumes.c.migration, volumes.c.status, volumes.c.attach_status, volumes.c.migration_status
+).where(volumes.c.id == bindparam("id"))
 _OPERATIONS = (
     select(operations.c.kind, operation_resources.c.mode)
     .join(operations, operations.c.id == operation_resources.c.operation_id)
@@ -98,6 +98,7 @@ def refresh_volume(tx: Transaction, volume_id: str) -> str | None:
     derived = volume_status(
         VolumeFacts(
             life=row.life,
+            migration=row.migration,
             operations=live_operations(tx, "volume", volume_id),
             attachments=tuple(attached),
             holds=frozenset(tx.execute(_HOLDS, {"id": volume_id}).scalars()),

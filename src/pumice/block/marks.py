@@ -50,6 +50,8 @@ def reset_volume(tx: Transaction, caller: Caller, volume_id: str, words: Mapping
     if not attached and (status == "in-use" or attach_status == "attached"):
         raise Conflict(f"Volume {volume_id} has no attachment; attach it to a server instead.")
     notify_volume(tx, volume_id, "reset_status.start", caller)
+    if words.get("migration_status", "").lower() == "none":  # the operator has seen how the last one ended
+        tx.execute(update(volumes).where(volumes.c.id == volume_id).values(migration=None))
     for field, word in words.items():
         clear(tx, "volume", volume_id, field)
         refresh_volume(tx, volume_id)

@@ -41,12 +41,23 @@ ACTIONS = {
     "reimage volume": "016",
     "detach volume": "002",
     "delete volume": "008",
+    "revert volume": "008",
+    "migrate volume": "008",
 }
 """What was being done -> action id."""
 
 UNKNOWN_ERROR = "001"
 DRIVER_NOT_INITIALIZED = "002"
 NO_BACKEND_AVAILABLE = "003"
+DETAILS = {
+    "copy volume to image": "004",
+    "extend volume": "010",
+    "create volume from backend storage": "012",
+    "snapshot create": "013",
+    "snapshot delete": "016",
+    "reimage volume": "029",
+}
+"""What was being done -> the detail that says that it failed; for what is not here UNKNOWN_ERROR."""
 
 
 def record(
@@ -58,10 +69,11 @@ def record(
     resource_id: str,
     action: str,
     sentence: str,
-    detail_id: str = UNKNOWN_ERROR,
+    detail_id: str | None = None,
 ) -> None:
     """Write a message of level ERROR; `resource_type` in lower case ("volume"), `action` a key of ACTIONS."""
     action_id = ACTIONS[action]
+    detail_id = detail_id or DETAILS.get(action, UNKNOWN_ERROR)
     tx.execute(
         messages.insert(),
         {

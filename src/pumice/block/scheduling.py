@@ -43,6 +43,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     hints: Hints = Hints()
     backend: str | None = None
     """Only this backend (host@name): where the source of a clone is."""
+    pool: str | None = None
+    """Only this pool."""
+    moved_from: str | None = None
+    """Any backend of the same host but this one: where the volume is that moves."""
     multiattach: bool = False
 
 
@@ -92,6 +96,13 @@ def _refusal(tx: Transaction, pool: Pool, service: Service, wish: Wish) -> str |
         return "; ".join(f"{problem['sentence']} ({problem['fix']})" for problem in service.problems)
     if wish.backend is not None and pool.backend != wish.backend:
         return f"the source is on {wish.backend}"
+    if wish.pool is not None and pool.name != wish.pool:
+        return f"is not {wish.pool}"
+    if wish.moved_from is not None:
+        if pool.backend == wish.moved_from:
+            return "the volume is there"
+        if pool.backend.partition("@")[0] != wish.moved_from.partition("@")[0]:
+            return f"is on another host than the volume, which is on {wish.moved_from}"
     if wish.availability_zones and service.availability_zone not in wish.availability_zones:
         return f"is in zone {service.availability_zone}, not {' or '.join(wish.availability_zones)}"
     against = _against_hints(pool, wish.hints)

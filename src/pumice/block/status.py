@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from pumice.block.transitions import running_word
+from pumice.block.transitions import is_migrating, running_word
 
 Life = Literal["making", "there", "broken", "going", "gone"]
 
@@ -47,6 +47,8 @@ class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
     attachments: tuple[AttachmentFacts, ...] = ()
     holds: frozenset[str] = frozenset()
     transfer: bool = False
+    migration: str | None = None
+    """How the last migration ended: success or error."""
     marks: Marks = Marks()
 
 
@@ -66,8 +68,14 @@ def volume_status(facts: VolumeFacts) -> VolumeStatus:
     return VolumeStatus(
         status=_volume_word(facts),
         attach_status=facts.marks.attach_status or _volume_attach_word(facts.attachments),
-        migration_status=facts.marks.migration_status,
+        migration_status=_migration_word(facts),
     )
+
+
+def _migration_word(facts: VolumeFacts) -> str | None:
+    if any(is_migrating(operation.kind) for operation in facts.operations):
+        return "migrating"
+    return facts.marks.migration_status or facts.migration
 
 
 def _volume_word(facts: VolumeFacts) -> str:

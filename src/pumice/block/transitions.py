@@ -51,6 +51,7 @@ VOLUME_WORDS = (
     "uploading",
     "retyping",
     "extending",
+    "reverting",
 )
 """Every status a volume can be shown in (Block Storage API, "Volume statuses")."""
 
@@ -93,6 +94,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     done: str
     undone: str
     """What is shown when it could not be done and everything was undone ("same": as before)."""
+    migrating: bool = False
+    """Its migration status says so while it runs."""
 
 
 TRANSITIONS = (
@@ -222,6 +225,62 @@ TRANSITIONS = (
         undone="same",
     ),
     Transition(
+        resource="volume",
+        action="revert",
+        allowed=("available",),
+        operation="volume.revert",
+        running="reverting",
+        done="available",
+        undone="same",
+    ),
+    Transition(
+        resource="volume",
+        action="reimage",
+        allowed=("available", "error"),
+        operation="volume.reimage",
+        running="downloading",
+        done="available",
+        undone="same",
+    ),
+    Transition(
+        resource="volume",
+        action="reimage reserved",
+        allowed=("available", "error", "reserved"),
+        operation="volume.reimage",
+        running="downloading",
+        done="same",
+        undone="same",
+    ),
+    Transition(
+        resource="volume",
+        action="migrate",
+        allowed=("available",),
+        operation="volume.migrate",
+        running="maintenance",
+        done="available",
+        undone="same",
+        migrating=True,
+    ),
+    Transition(
+        resource="volume",
+        action="retype to another pool",
+        allowed=("available",),
+        operation="volume.retype",
+        running="retyping",
+        done="available",
+        undone="same",
+        migrating=True,
+    ),
+    Transition(
+        resource="snapshot",
+        action="revert to",
+        allowed=("available",),
+        operation="volume.revert",
+        running="restoring",
+        done="same",
+        undone="same",
+    ),
+    Transition(
         resource="snapshot",
         action="create",
         allowed=(),
@@ -292,6 +351,14 @@ _RUNNING = {
     for entry in TRANSITIONS
     if entry.operation is not None and entry.running is not None
 }
+
+
+_MIGRATING = frozenset(entry.operation for entry in TRANSITIONS if entry.migrating)
+
+
+def is_migrating(operation_kind: str) -> bool:
+    """The volume that this operation holds is on its way to another pool."""
+    return operation_kind in _MIGRATING
 
 
 def transition(resource: Resource, action: str) -> Transition:

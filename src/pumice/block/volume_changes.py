@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from pumice.block import capability_specs, queries, quotas, volume_types
+from pumice.block import capability_specs, migrations, queries, quotas, volume_types
 from pumice.block.guards import guard, lock
 from pumice.block.model import Pool, Volume
 from pumice.block.notifications import notify_volume
@@ -51,10 +51,11 @@ def unset_image_metadata(tx: Transaction, caller: Caller, volume_id: str, key: s
     _store(tx, volume_id, {"image_metadata": {name: value for name, value in known.items() if name != key} or None})
 
 
-def retype(tx: Transaction, caller: Caller, volume_id: str, name_or_id: str) -> None:
-    """Give the volume another type, where its pool is what that type asks for.
+def retype(tx: Transaction, caller: Caller, volume_id: str, name_or_id: str, *, may_move: bool = False) -> None:
+    """Give the volume another type: at once where its pool is what that type asks for; else, with may_move, it moves
+    to a pool that is.
 
-    Raises BadRequest (it has that type, or its pool does not fit, saying why), NotFound, QuotaExceeded."""
+    Raises BadRequest (it has that type, or no pool fits, saying why), NotFound, QuotaExceeded, Busy."""
     volume = get(tx, caller, volume_id).volume
     try:
         kind = volume_types.visible(tx, caller, name_or_id)
@@ -67,11 +68,14 @@ def retype(tx: Transaction, caller: Caller, volume_id: str, name_or_id: str) -> 
     if multiattach != volume.multiattach and volume.attach_status != "detached":
         raise BadRequest(f"Volume {volume_id} is attached: its multiattach cannot change.")
     pool = _pool(tx, volume)
-    refusal = capability_specs.refusal(kind.extra_specs, pool)
-    if refusal is not None:
-        raise BadRequest(f"Volume {volume_id} cannot become {kind.name} where it is: pool {pool.name}: {refusal}.")
     if volume.consumes_quota:
         quotas.check_type(tx, volume.project_id, kind.id, volume.size)
+    refusal = capability_specs.refusal(kind.extra_specs, pool)
+    if refusal is not None and may_move:
+        migrations.retype(tx, caller, volume, kind)
+        return
+    if refusal is not None:
+        raise BadRequest(f"Volume {volume_id} cannot become {kind.name} where it is: pool {pool.name}: {refusal}.")
     notify_volume(tx, volume_id, "retype.start", caller)
     _store(tx, volume_id, {"volume_type_id": kind.id, "multiattach": multiattach})
     notify_volume(tx, volume_id, "retype.end", caller)

@@ -381,7 +381,8 @@ def _from_volume(tx: Transaction, caller: Caller, volume_id: str) -> _Origin:
     )
 
 
-def _from_image(image: Image) -> _Origin:
+def described_image(image: Image) -> dict[str, str]:
+    """What a volume tells of the image that its bytes came from."""
     described = {
         "image_id": image.id,
         "image_name": image.name,
@@ -393,11 +394,15 @@ def _from_image(image: Image) -> _Origin:
         "checksum": image.checksum,
         **image.properties,
     }
+    return {key: str(value) for key, value in described.items() if value is not None}
+
+
+def _from_image(image: Image) -> _Origin:
     return _Origin(
         minimum_size=max(1, image.min_disk, -(-(image.virtual_size or image.size or 0) // GIB)),
         what=f"image {image.id}",
         bootable=True,
-        image_metadata={key: str(value) for key, value in described.items() if value is not None},
+        image_metadata=described_image(image),
         claims=(shared("image", image.id),),
     )
 

@@ -145,10 +145,12 @@ class StorageDriver(Protocol):
         progress: Progress,
         *,
         image_key: str | None = None,
+        replace: bool = False,
     ) -> Made:
         """A volume with the bytes of the raw file at path, grown to size_bytes. image_key names content that never
-        changes (image id and checksum): a backend may keep it to make the next copy instant. Raises NoSpace,
-        BackendDown; Unsupported when the file is larger than size_bytes."""
+        changes (image id and checksum): a backend may keep it to make the next copy instant. replace: a volume that
+        is there gets the bytes in place of its own, all at once (CREATED each time it is asked); not while attached.
+        Raises NoSpace, BackendDown; Unsupported when the file is larger than size_bytes; with replace NotFound."""
 
     def export_file(self, volume_id: str, path: str, progress: Progress) -> None:
         """Write the volume's bytes to a new raw file at path (sparse where it can be). Raises NotFound, NoSpace."""

@@ -152,6 +152,7 @@ class FileDriver:
         progress: Progress,
         *,
         image_key: str | None = None,
+        replace: bool = False,
     ) -> Made:
         def fill(_pool: PoolDirectory, copy: int, attempt: Attempt) -> None:
             with _foreign_file(path) as source:
@@ -163,7 +164,7 @@ class FileDriver:
                     self._import_cached(self._cache, image_key, source, copy, watch)
             os.ftruncate(copy, size_bytes)
 
-        return self._make(thing(VOLUME, volume_id), epoch, "import_file", fill)
+        return self._make(thing(VOLUME, volume_id), epoch, "import_file", fill, replace=replace)
 
     def export_file(self, volume_id: str, path: str, progress: Progress) -> None:
         target = Path(path)

@@ -153,13 +153,14 @@ class MemoryDriver:
         progress: Progress,
         *,
         image_key: str | None = None,
+        replace: bool = False,
     ) -> Made:
         with self._call("import_file"):
 
             def read() -> _Disk:
                 return self._read_file(path, size_bytes, progress)
 
-            return self._make("import_file", self._volumes, volume_id, epoch, read)
+            return self._make("import_file", self._volumes, volume_id, epoch, read, replace=replace)
 
     def export_file(self, volume_id: str, path: str, progress: Progress) -> None:
         with self._call("export_file"):

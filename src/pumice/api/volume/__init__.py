@@ -24,6 +24,7 @@ from pumice.api.volume import (
     types,
     volume_actions,
     volume_admin_actions,
+    volume_data_actions,
     volume_metadata,
     volumes,
 )
@@ -33,6 +34,7 @@ ROUTES: tuple[Route, ...] = (
     *volume_metadata.ROUTES,
     *volume_actions.ROUTES,
     *volume_admin_actions.ROUTES,
+    *volume_data_actions.ROUTES,
     *image_upload.ROUTES,
     *snapshots.ROUTES,
     *snapshot_actions.ROUTES,

@@ -3,7 +3,7 @@
 What administrators force goes through the same facts as everything else: see `block.force_delete`.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -28,7 +28,7 @@ class ReadOnlyBody(Struct, forbid_unknown_fields=True):
 
 class Retype(Struct, forbid_unknown_fields=True):
     new_type: Annotated[str, Meta(min_length=1, max_length=255)]
-    migration_policy: str | None = None
+    migration_policy: Literal["never", "on-demand"] | None = None
 
 
 class RetypeBody(Struct, forbid_unknown_fields=True):
@@ -90,7 +90,9 @@ def update_read_only(tx: Transaction, call: Call) -> None:
 
 
 def retype(tx: Transaction, call: Call) -> None:
-    volume_changes.retype(tx, call.caller, call.path["volume_id"], call.body.value.new_type)
+    asked: Retype = call.body.value
+    may_move = asked.migration_policy == "on-demand"
+    volume_changes.retype(tx, call.caller, call.path["volume_id"], asked.new_type, may_move=may_move)
 
 
 def set_image_metadata(tx: Transaction, call: Call) -> Any:

@@ -9,6 +9,10 @@ from pumice.block.operations.delete_snapshot import DELETE_SNAPSHOT
 from pumice.block.operations.delete_volume import DELETE_VOLUME
 from pumice.block.operations.disconnect_attachment import DISCONNECT_ATTACHMENT
 from pumice.block.operations.extend_volume import EXTEND_VOLUME
+from pumice.block.operations.keeping import DROP_KEPT
+from pumice.block.operations.migrate_volume import MIGRATE_VOLUME, REMOVE_COPY, RETYPE_VOLUME
+from pumice.block.operations.reimage_volume import REIMAGE_VOLUME
+from pumice.block.operations.revert_volume import REVERT_VOLUME
 from pumice.block.operations.upload_volume import UPLOAD_VOLUME
 from pumice.operations.model import Operation
 
@@ -17,6 +21,12 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     DELETE_VOLUME,
     EXTEND_VOLUME,
     UPLOAD_VOLUME,
+    REVERT_VOLUME,
+    REIMAGE_VOLUME,
+    MIGRATE_VOLUME,
+    RETYPE_VOLUME,
+    REMOVE_COPY,
+    DROP_KEPT,
     CREATE_SNAPSHOT,
     DELETE_SNAPSHOT,
     CONNECT_ATTACHMENT,
