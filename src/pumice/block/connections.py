@@ -1,17 +1,22 @@
 """os-initialize_connection and os-terminate_connection: the older way for an outside caller to have a volume exported.
 
-    os-reserve --> initialize_connection(connector) --> os-attach ... --> terminate_connection(connector) --> os-detach
+    os-reserve --> initialize_connection(connector) --> os-attach --> ... --> os-begin_detaching
+        --> terminate_connection(connector) --> os-detach
 
 Beneath it is an attachment of the connector's host, as the attachments API makes it: there is one way to export.
 """
 
 from typing import Any
 
+from sqlalchemy import update
+
 from pumice.block import attachments, holds, queries
+from pumice.block.attachment_facts import record_attached
 from pumice.block.model import Attachment
 from pumice.block.volumes import get as get_volume
 from pumice.caller import Caller
 from pumice.db.engine import Transaction
+from pumice.db.schema import attachments as rows
 from pumice.errors import BadRequest, Conflict, InvalidField, WrongState
 from pumice.operations.model import OperationRow
 
@@ -49,6 +54,33 @@ def terminate(tx: Transaction, caller: Caller, volume_id: str, connector: dict[s
     if len(found) > 1:
         raise BadRequest(f"Volume {volume_id} has {len(found)} attachments on {host}; delete one by its id.")
     return attachments.disconnect(tx, caller, found[0].id) if found else None
+
+
+def complete(
+    tx: Transaction, caller: Caller, volume_id: str, *, server_id: str | None, host: str | None, device: str | None
+) -> bool:
+    """os-attach behind initialize_connection: the export to the host is an attachment; another compute service may say
+    to which of its servers. False: nothing is exported so, and os-attach must mean something else.
+
+    Raises NotFound, BadRequest (a host that nothing is exported to)."""
+    get_volume(tx, caller, volume_id)
+    if server_id is not None and not caller.has_service_token:
+        return False
+    exported = [
+        one
+        for one in queries.attachments_of(tx, [volume_id])
+        if one.origin == "external" and one.server_id is None and one.stage == "connected" and host in (None, one.host)
+    ]
+    if len(exported) == 1:
+        if server_id is not None:
+            tx.execute(update(rows).where(rows.c.id == exported[0].id).values(server_id=server_id))
+        record_attached(tx, exported[0].id, caller, device=device)
+        return True
+    if host is not None and server_id is None and not caller.has_service_token:
+        raise BadRequest(
+            f"Volume {volume_id} is not exported to host {host}: ask for that with os-initialize_connection first."
+        )
+    return False
 
 
 def _of_host(tx: Transaction, volume_id: str, host: str) -> Attachment | None:

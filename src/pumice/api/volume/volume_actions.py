@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from pumice.api.edge.route import Call, Route
-from pumice.block import holds, marks, volumes
+from pumice.block import connections, holds, marks, volumes
 from pumice.compute import volume_attachments
 from pumice.db.engine import Transaction
 
@@ -89,6 +89,10 @@ def set_bootable(tx: Transaction, call: Call) -> None:
 
 def attach(tx: Transaction, call: Call) -> None:
     asked: Attach = call.body.attach
+    server_id, host = asked.instance_uuid, asked.host_name or None
+    volume_id = call.path["volume_id"]
+    if connections.complete(tx, call.caller, volume_id, server_id=server_id, host=host, device=asked.mountpoint):
+        return
     volume_attachments.attach_by_volume_action(
         tx, call.caller, call.path["volume_id"], asked.instance_uuid, asked.mountpoint, asked.mode
     )
