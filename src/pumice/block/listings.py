@@ -70,6 +70,11 @@ def _of_volume(column: ColumnElement[str], volume_id: ColumnElement[str]) -> Fil
     return lambda _name, text: volume_id.in_(select(volumes.c.id).where(column == text))
 
 
+def _of_type(_name: str, text: str) -> ColumnElement[bool]:
+    """The volume's type has that name."""
+    return volumes.c.volume_type_id.in_(select(volume_types.c.id).where(volume_types.c.name == text))
+
+
 def _never(_name: str, _text: str) -> ColumnElement[bool]:
     """Nothing has it: no backend replicates."""
     return false()
@@ -91,7 +96,7 @@ VOLUMES = Listing(
         "user_id": text_filter(volumes.c.user_id),
         "project_id": text_filter(volumes.c.project_id),
         "volume_type_id": text_filter(volumes.c.volume_type_id),
-        "volume_type": text_filter(volume_types.c.name),
+        "volume_type": _of_type,
         "migration_status": text_filter(volumes.c.migration_status),
         "attach_status": text_filter(volumes.c.attach_status),
         "group_id": text_filter(volumes.c.group_id),

@@ -21,10 +21,12 @@ POOL = columns(pools, Pool)
 SERVICE = columns(services, Service)
 HOLD = columns(volume_holds, Hold)
 
-VOLUMES_WITH_TYPE = select(*VOLUME, volume_types.c.name).join(
-    volume_types, volume_types.c.id == volumes.c.volume_type_id
+VOLUMES_WITH_TYPE = select(
+    *VOLUME,
+    select(volume_types.c.name).where(volume_types.c.id == volumes.c.volume_type_id).scalar_subquery().label("kind"),
 )
-"""Rows for `with_attachments`; add filters, order and limit."""
+"""Rows for `with_attachments`; add filters, order and limit. With a join in place of the subquery SQLite began with the
+types, and sorted all volumes of one."""
 
 _ONE_VOLUME = VOLUMES_WITH_TYPE.where(volumes.c.id == bindparam("id"), volumes.c.deleted_at.is_(None))
 _ANY_VOLUME = select(*VOLUME).where(volumes.c.id == bindparam("id"))
