@@ -161,6 +161,8 @@ class Scale:
 
     def pages(self, count: int) -> None:
         """Milliseconds of one page; the median of as many as fit into the seconds."""
+        self.admin.close()
+        self.admin = Api(self.cloud.user("admin"))  # growing took longer than an idle connection is kept
         base = self.admin.urls["block-storage"]
         everything = f"{base}/volumes/detail?all_tenants=1&limit={PAGE}"
         listed = self.admin.call("GET", "block-storage", f"/volumes?all_tenants=1&limit={PAGE + 1}&sort=created_at:asc")
