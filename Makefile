@@ -35,6 +35,7 @@ demo: ## show the failure stories not happening, on the running parts
 bench: ## measure, and print the benchmark's table
 	@scripts/setup.sh all
 	@$(bin)/python -m tests.bench
+	@$(bin)/python -m tests.bench.scale
 
 chaos: ## the fault campaign: kill each process at each step of each operation
 	@scripts/setup.sh all
