@@ -21,8 +21,17 @@ from pumice.block.volumes import Wanted
 from pumice.block.volumes import create as create_volume
 from pumice.block.volumes import extend as extend_volume
 from pumice.caller import Caller, new_request_id
-from pumice.compute import flavors, hosts, instance_actions, queries, server_creation, servers, volume_attachments
-from pumice.compute.model import WantedServer
+from pumice.compute import (
+    flavors,
+    hosts,
+    instance_actions,
+    keypairs,
+    queries,
+    server_creation,
+    servers,
+    volume_attachments,
+)
+from pumice.compute.model import WantedDisk, WantedServer
 from pumice.compute.operations import OPERATIONS
 from pumice.compute.operations.attach_volume import ATTACH_VOLUME
 from pumice.compute.operations.create_server import CREATE_SERVER
@@ -65,6 +74,7 @@ pytestmark = pytest.mark.real
 
 BACKEND = "this-host@file"
 IMAGE = "11111111-1111-4111-8111-111111111111"
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB1G6Xv0Uoe1KZV6dVHrm4Mdu8pNJ1vR7eMaQvqGqzyF me@here"
 KERNEL = "22222222-2222-4222-8222-222222222222"
 MEMBER = Caller(
     request_id=new_request_id(),
@@ -223,6 +233,42 @@ def ask_server(database: Database) -> str:
     return database.run_read(store.list_operations, subject_id=server_id)[0].id
 
 
+def ask_rich_server(database: Database) -> str:
+    """From a volume made of an image, with one that is there, local disks, a key and user data."""
+    disks = (
+        WantedDisk(source_type="image", uuid=IMAGE, volume_size=1, boot_index=0, delete_on_termination=True),
+        WantedDisk(source_type="volume", uuid=the_volume(database)),
+    )
+    wanted = WantedServer(name="rich", flavor_id="rich", disks=disks, key_name="mine", user_data="aGVsbG8=")
+    server_id = database.run_write(server_creation.create, MEMBER, wanted).server.id
+    return database.run_read(store.list_operations, subject_id=server_id)[0].id
+
+
+def with_key_and_volume(database: Database, world: World) -> None:
+    prepare_cloud(database, world)
+    database.run_write(keypairs.create, MEMBER, "mine", kind="ssh", public_key=PUBLIC_KEY)
+    database.run_write(flavors.create, "rich", "rich", memory_mib=128, vcpus=1, disk=0, swap=8)
+    database.run_write(create_volume, MEMBER, Wanted(size=1))
+    run_all(database, world)
+
+
+def check_rich(database: Database, world: World) -> None:
+    status_is("ACTIVE")(database, world)
+    assert world.hypervisor is not None
+    server_id = the_server(database)
+    serials = {disk.serial for disk in world.hypervisor.disks(server_id)}
+    assert serials > {f"{server_id[:23]}-config", f"{server_id[:23]}-swap"} and len(serials) == 4
+
+
+def check_nothing_made(database: Database, world: World) -> None:
+    """The volume that was there is free, the one made for the server is gone."""
+    run_all(database, world)
+    status_is("ERROR")(database, world)
+    with database.read() as tx:
+        live = tx.execute(volume_rows.select().where(volume_rows.c.deleted_at.is_(None))).all()
+    assert [(row.status, row.image_id) for row in live] == [("available", None)]
+
+
 def ask_attach(database: Database) -> str:
     return database.run_write(
         volume_attachments.attach, MEMBER, the_server(database), the_volume(database)
@@ -342,6 +388,9 @@ CAMPAIGN = Campaign(
     PLACES,
     [
         OperationCase(CREATE_SERVER, ask_server, status_is("ACTIVE"), status_is("ERROR"), prepare_cloud),
+        OperationCase(
+            CREATE_SERVER, ask_rich_server, check_rich, check_nothing_made, with_key_and_volume, "of volumes and a key"
+        ),
         OperationCase(ATTACH_VOLUME, ask_attach, ATTACHED, FREE, with_volume),
         OperationCase(DETACH_VOLUME, ask_detach, check_detached, ATTACHED, with_attached),
         OperationCase(DELETE_SERVER, ask_delete, check_deleted, setup=with_attached),

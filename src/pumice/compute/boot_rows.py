@@ -60,7 +60,8 @@ def add(
 
 def refuse_shared(tx: Transaction, caller: Caller, volume_id: str, multiattach: bool) -> None:
     """Volumes that several servers share need a client that knows of them. Raises BadRequest, NotFound."""
-    if not multiattach and volumes.get(tx, caller, volume_id).volume.multiattach:
+    found = volumes.get(tx, caller, volume_id).volume
+    if found.multiattach and not multiattach:
         raise BadRequest(
             f"Volume {volume_id} can be attached to several servers: use compute microversion 2.60 or later for it."
         )

@@ -1,6 +1,7 @@
 """How servers are listed: filters and sort keys (Compute API v2.1)."""
 
 import json
+import re
 from typing import Any
 
 from sqlalchemy import ColumnElement, String, and_, cast, false, or_
@@ -9,14 +10,31 @@ from pumice.db.paging import Filter, Listing, text_filter, time_filter, truth_fi
 from pumice.db.schema import servers
 from pumice.errors import InvalidField
 
+MOST_REPEATED = 3
+"""Repetitions in a regular expression: a database thread looks at every name with it."""
+_SPECIAL = re.compile(r"[\^$.*+?\[\\]")
+_PATTERN = re.compile(r"\^?(?:(?:[^\\\[\](){}|*+?^$]|\\[^A-Za-z0-9]|\[\^?[^\\\[\]]+\])[*+?]?)*\$?")
+_REPEATED = re.compile(r"(?<!\\)[*+]")
 POWER_STATES = {"0": ("none",), "1": ("on",), "3": ("paused",), "4": ("off", "suspended")}
 
 
-def _name(_name: str, text: str) -> ColumnElement[bool]:
-    """A part of the name; "^...$" is all of it."""
-    if text.startswith("^") and text.endswith("$"):
-        return servers.c.name == text[1:-1].replace("\\", "")
-    return servers.c.name.contains(text, autoescape=True)
+def _name(name: str, text: str) -> ColumnElement[bool]:
+    """A part of the name, or a plain regular expression: characters, "." and [sets], each repeated by *, + or ?."""
+    if not _SPECIAL.search(text):
+        return servers.c.name.contains(text, autoescape=True)
+    if not _PATTERN.fullmatch(text) or len(_REPEATED.findall(text)) > MOST_REPEATED:
+        raise InvalidField(
+            name, text, f"a part of a name, or a regular expression without groups, of at most {MOST_REPEATED} * and +"
+        )
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise InvalidField(name, text, f"a regular expression: {error}") from None
+    return servers.c.name.regexp_match(text)
+
+
+_MAX_TAGS = 50
+"""What a server can have."""
 
 
 def _has_tag(tag: str) -> ColumnElement[bool]:
@@ -26,8 +44,11 @@ def _has_tag(tag: str) -> ColumnElement[bool]:
 
 
 def _tags(*, every: bool, wanted: bool) -> Filter:
-    def condition(_name: str, text: str) -> ColumnElement[bool]:
-        found = [_has_tag(tag) for tag in text.split(",") if tag]
+    def condition(name: str, text: str) -> ColumnElement[bool]:
+        asked = {tag for tag in text.split(",") if tag}
+        if len(asked) > _MAX_TAGS:
+            raise InvalidField(name, text, f"give {_MAX_TAGS} tags at most")
+        found = [_has_tag(tag) for tag in sorted(asked)]
         matched = and_(*found) if every else or_(false(), *found)
         return matched if wanted else ~matched
 
@@ -99,6 +120,7 @@ SERVERS = Listing(
         "availability_zone": servers.c.availability_zone,
     },
     noun="Server",
+    full_page_links=True,
 )
 ADMINISTRATORS_ONLY = (
     "host",

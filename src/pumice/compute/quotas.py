@@ -25,6 +25,14 @@ DEFAULTS: Mapping[str, int] = {
     "key_pairs": 100,
     "server_groups": 0,
     "server_group_members": 0,
+    # What there is nothing of: kept as set, and of no effect.
+    "floating_ips": 0,
+    "fixed_ips": 0,
+    "security_groups": 0,
+    "security_group_rules": 0,
+    "injected_files": 0,
+    "injected_file_content_bytes": 0,
+    "injected_file_path_bytes": 0,
 }
 COUNTED = ("instances", "cores", "ram")
 FOR_ALL = ""

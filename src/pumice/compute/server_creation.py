@@ -51,9 +51,9 @@ def create(tx: Transaction, caller: Caller, wanted: WantedServer, *, multiattach
         raise BadRequest("A server belongs to a project: use a token that is scoped to one.")
     prepared = prepare(tx, caller, wanted, multiattach)
     flavor = prepared.flavor
+    quotas.check_metadata(tx, caller.project_id, len(wanted.metadata))
     each = quotas.Totals(1, flavor.vcpus, flavor.memory_mib)
     count = quotas.check(tx, caller.project_id, each, wanted.min_count, wanted.max_count)
-    quotas.check_metadata(tx, caller.project_id, len(wanted.metadata))
     made = [_create(tx, caller, prepared, index) for index in range(count)]
     return shown(tx, made[0])
 

@@ -172,3 +172,13 @@ def read_console(tx: Transaction, caller: Caller, server_id: str, lines: int | N
         raise Conflict(f"Server {server_id} is on no host, so it has no console.")
     arguments = ReadConsole(server_id=server_id, host=server.host, lines=lines)
     return enqueue(tx, READ_CONSOLE, arguments, subject_id=server_id, claims=(), caller=caller)
+
+
+def on_hosts(tx: Transaction) -> dict[str, list[Server]]:
+    """The live servers of every host, whoever's they are."""
+    statement = select(*queries.SERVER).where(servers.c.deleted_at.is_(None), servers.c.host.is_not(None))
+    found: dict[str, list[Server]] = {}
+    for row in tx.execute(statement.order_by(servers.c.id)):
+        server = Server(*row)
+        found.setdefault(str(server.host), []).append(server)
+    return found

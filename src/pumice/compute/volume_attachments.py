@@ -47,14 +47,16 @@ def attach(
     delete_on_termination: bool = False,
     origin: str = "compute",
     mode: str | None = None,
+    multiattach: bool = True,
 ) -> Attached:
-    """Attach a volume to a server, running or stopped. device: the name asked for; None: one is chosen.
+    """Attach a volume to a server, running or stopped. device: the name asked for; None: one is chosen. multiattach
+    False: the caller's microversion knows no shared volumes.
 
     Raises NotFound (server, volume), BadRequest (in use, attached already), WrongState or Conflict (server busy,
     locked; device taken), InvalidField."""
     server = servers.get(tx, caller, server_id)
     refuse_if_locked(caller, server)
-    volumes.get(tx, caller, volume_id)
+    boot_rows.refuse_shared(tx, caller, volume_id, multiattach)
     guard(tx, server_id, "attach a volume")
     server = servers.get(tx, caller, server_id)  # as it is now that its row is locked: on a host, or offloaded
     mappings = queries.mappings_of(tx, [server_id])

@@ -1,39 +1,104 @@
-"""Where servers run: /os-availability-zone, /os-services, /os-hypervisors (the latter two for administrators)."""
+"""Where servers run: /os-availability-zone, and for administrators /os-services, /os-hypervisors, /os-aggregates."""
 
+from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from pumice.api.edge.route import Call, Route
 from pumice.api.edge.views import Field, View
 from pumice.block.model import Service
 from pumice.block.services import is_up
 from pumice.clock import isoformat
-from pumice.compute import hosts
+from pumice.compute import hosts, servers
 from pumice.compute.model import Host
+from pumice.compute.quotas import Totals
 from pumice.db.engine import Transaction
-from pumice.errors import NotFound
+from pumice.errors import BadRequest, NotFound
 
-HYPERVISOR = View(
+
+class Hypervisor(msgspec.Struct, frozen=True):
+    """A host with its service and what its servers take."""
+
+    host: Host
+    service: Service
+    used: Totals
+    servers: tuple[tuple[str, str], ...]
+    """(id, libvirt's name) of each."""
+
+
+_UNKNOWN = 0
+"""Space for local disks is not reported."""
+
+
+def _counted(name: str, get: Callable[[Hypervisor], Any]) -> Field:
+    """What a host has and uses, in the versions that show it."""
+    return Field(name, get, until="2.87")
+
+
+SUMMARY = View(
     "hypervisor",
-    Field("id", lambda found: found[1].id),
-    Field("hypervisor_hostname", lambda found: found[0].host),
-    Field("state", lambda found: "down" if found[1].problems else "up"),
-    Field("status", lambda found: "disabled" if found[1].disabled else "enabled"),
+    Field("id", lambda found: found.service.id),
+    Field("hypervisor_hostname", lambda found: found.host.host),
+    Field("state", lambda found: "down" if found.service.problems else "up"),
+    Field("status", lambda found: "disabled" if found.service.disabled else "enabled"),
 )
-HYPERVISOR_DETAIL = HYPERVISOR.extended(
-    Field("hypervisor_type", lambda found: found[0].hypervisor_type),
-    Field("hypervisor_version", lambda found: _number(found[0].hypervisor_version)),
-    Field("host_ip", lambda found: found[0].connector.get("ip")),
-    Field("vcpus", lambda found: found[0].vcpus, until="2.87"),
-    Field("memory_mb", lambda found: found[0].memory_mib, until="2.87"),
+DETAIL = SUMMARY.extended(
+    Field("hypervisor_type", lambda found: found.host.hypervisor_type),
+    Field("hypervisor_version", lambda found: _number(found.host.hypervisor_version)),
+    Field("host_ip", lambda found: found.host.connector.get("ip")),
+    Field("uptime", lambda found: None, since="2.88"),
+    _counted("vcpus", lambda found: found.host.vcpus),
+    _counted("vcpus_used", lambda found: found.used.cores),
+    _counted("memory_mb", lambda found: found.host.memory_mib),
+    _counted("memory_mb_used", lambda found: found.used.ram),
+    _counted("free_ram_mb", lambda found: found.host.memory_mib - found.used.ram),
+    _counted("running_vms", lambda found: found.used.instances),
+    _counted("current_workload", lambda found: 0),
+    _counted("local_gb", lambda found: _UNKNOWN),
+    _counted("local_gb_used", lambda found: _UNKNOWN),
+    _counted("free_disk_gb", lambda found: _UNKNOWN),
+    _counted("disk_available_least", lambda found: None),
+    Field("cpu_info", lambda found: "", until="2.27"),
+    Field("cpu_info", lambda found: {}, since="2.28", until="2.87"),
     Field(
         "service",
         lambda found: {
-            "host": found[1].host,
-            "id": found[1].id,
-            "disabled_reason": found[1].disabled_reason,
+            "host": found.service.host,
+            "id": found.service.id,
+            "disabled_reason": found.service.disabled_reason,
         },
     ),
 )
+
+
+def _hypervisors(tx: Transaction, call: Call) -> list[Hypervisor]:
+    """All of them; from 2.53 on those whose name has a part, when asked."""
+    on_hosts = servers.on_hosts(tx)
+    part = call.params.get("hypervisor_hostname_pattern") if call.version >= (2, 53) else None
+    found = []
+    for host, service in hosts.listed(tx):
+        there = on_hosts.get(host.host, [])
+        used = Totals(
+            len(there), sum(int(one.flavor["vcpus"]) for one in there), sum(int(one.flavor["ram"]) for one in there)
+        )
+        names = tuple((one.id, f"pumice-{one.id}") for one in there)
+        if part is None or part in host.host:
+            found.append(Hypervisor(host, service, used, names))
+    if part is not None and not found:
+        raise NotFound(f"No hypervisor has {part[:64]!r} in its name.")
+    return found
+
+
+def _with_servers(item: dict[str, Any], found: Hypervisor) -> dict[str, Any]:
+    return {**item, "servers": [{"uuid": server_id, "name": name} for server_id, name in found.servers]}
+
+
+def _items(tx: Transaction, call: Call, view: View) -> list[dict[str, Any]]:
+    wants = call.version >= (2, 53) and call.params.get("with_servers", "false").lower() in ("1", "true", "yes")
+    found = _hypervisors(tx, call)
+    items = view.items(found, call)
+    return [_with_servers(item, one) for item, one in zip(items, found, strict=True)] if wants else items
 
 
 def _number(text: str) -> int:
@@ -72,43 +137,124 @@ def zones_detail(tx: Transaction, call: Call) -> Any:
     return answer
 
 
+SERVICE = View(
+    "service",
+    Field("id"),
+    Field("binary"),
+    Field("host"),
+    Field("zone", lambda service: service.availability_zone),
+    Field("status", lambda service: "disabled" if service.disabled else "enabled"),
+    Field("state", lambda service: "up" if service.up else "down"),
+    Field("updated_at", lambda service: isoformat(service.reported_at)),
+    Field("disabled_reason"),
+    Field("forced_down", lambda service: False, since="2.11"),
+)
+
+
+class ShownService(msgspec.Struct, frozen=True):
+    """A compute service as it is shown; what keeps it from working is its reason too."""
+
+    id: str
+    binary: str
+    host: str
+    availability_zone: str
+    disabled: bool
+    up: bool
+    reported_at: int
+    disabled_reason: str | None
+
+
 def services(tx: Transaction, call: Call) -> Any:
-    wanted = call.params.get("host")
-    return {
-        "services": [
-            {
-                "id": service.id,
-                "binary": service.binary,
-                "host": service.host,
-                "zone": service.availability_zone,
-                "status": "disabled" if service.disabled else "enabled",
-                "state": "up" if is_up(service, tx.now) else "down",
-                "updated_at": isoformat(service.reported_at),
-                "disabled_reason": service.disabled_reason
-                or "; ".join(problem["sentence"] for problem in service.problems)
-                or None,
-                "forced_down": False,
-            }
-            for _host, service in hosts.listed(tx)
-            if wanted in (None, service.host) and call.params.get("binary") in (None, service.binary)
-        ]
-    }
+    host, binary = call.params.get("host"), call.params.get("binary")
+    found = [
+        ShownService(
+            service.id,
+            service.binary,
+            service.host,
+            service.availability_zone,
+            service.disabled,
+            is_up(service, tx.now),
+            service.reported_at,
+            service.disabled_reason or "; ".join(problem["sentence"] for problem in service.problems) or None,
+        )
+        for _host, service in hosts.listed(tx)
+        if host in (None, service.host) and binary in (None, service.binary)
+    ]
+    return {"services": SERVICE.items(found, call)}
 
 
 def hypervisors(tx: Transaction, call: Call) -> Any:
-    return {"hypervisors": HYPERVISOR.items(hosts.listed(tx), call)}
+    return {"hypervisors": _items(tx, call, SUMMARY)}
 
 
 def hypervisors_detail(tx: Transaction, call: Call) -> Any:
-    return {"hypervisors": HYPERVISOR_DETAIL.items(hosts.listed(tx), call)}
+    return {"hypervisors": _items(tx, call, DETAIL)}
 
 
 def hypervisor(tx: Transaction, call: Call) -> Any:
+    found = _one(tx, call)
+    item = DETAIL.item(found, call)
+    wants = call.version >= (2, 53) and call.params.get("with_servers", "false").lower() in ("1", "true", "yes")
+    return {"hypervisor": _with_servers(item, found) if wants else item}
+
+
+def _one(tx: Transaction, call: Call) -> Hypervisor:
     wanted = call.path["hypervisor_id"]
-    found: tuple[Host, Service] | None = next((one for one in hosts.listed(tx) if one[1].id == wanted), None)
+    found = next((one for one in _hypervisors(tx, call) if one.service.id == wanted), None)
     if found is None:
         raise NotFound.of("Hypervisor", wanted)
-    return HYPERVISOR_DETAIL.render(found, call)
+    return found
+
+
+def statistics(tx: Transaction, call: Call) -> Any:
+    found = [one for one in _hypervisors(tx, call) if not one.service.disabled]
+    sums = ("vcpus", "vcpus_used", "memory_mb", "memory_mb_used", "free_ram_mb", "running_vms")
+    items = DETAIL.items(found, call)
+    return {
+        "hypervisor_statistics": {
+            "count": len(found),
+            "current_workload": 0,
+            "disk_available_least": 0,
+            "free_disk_gb": _UNKNOWN,
+            "local_gb": _UNKNOWN,
+            "local_gb_used": _UNKNOWN,
+            **{name: sum(item[name] for item in items) for name in sums},
+        }
+    }
+
+
+def servers_of_named(tx: Transaction, call: Call) -> Any:
+    """/os-hypervisors/{part of a name}/servers, below 2.53."""
+    part = call.path["hypervisor_id"]
+    found = [one for one in _hypervisors(tx, call) if part in one.host.host]
+    if not found:
+        raise NotFound(f"No hypervisor has {part[:64]!r} in its name.")
+    return {"hypervisors": [_with_servers(SUMMARY.item(one, call), one) for one in found]}
+
+
+def search(tx: Transaction, call: Call) -> Any:
+    part = call.path["hypervisor_id"]
+    found = [one for one in _hypervisors(tx, call) if part in one.host.host]
+    if not found:
+        raise NotFound(f"No hypervisor has {part[:64]!r} in its name.")
+    return {"hypervisors": SUMMARY.items(found, call)}
+
+
+def uptime(tx: Transaction, call: Call) -> Any:
+    _one(tx, call)
+    raise BadRequest("The uptime of hosts is not reported here.")
+
+
+def aggregates(_tx: Transaction, _call: Call) -> Any:
+    return {"aggregates": []}
+
+
+def aggregate(_tx: Transaction, call: Call) -> Any:
+    raise NotFound.of("Aggregate", call.path["aggregate_id"])
+
+
+def no_aggregates(_tx: Transaction, _call: Call) -> Any:
+    raise BadRequest("Host aggregates are not offered; a host's zone is in its agent's configuration.")
 
 
 ROUTES: tuple[Route, ...] = (
@@ -130,4 +276,39 @@ ROUTES: tuple[Route, ...] = (
         action="compute:hypervisors:show",
         name="hypervisors.show",
     ),
+    Route(
+        "GET",
+        "/os-hypervisors/statistics",
+        statistics,
+        until="2.87",
+        action="compute:hypervisors:statistics",
+        name="hypervisors.statistics",
+    ),
+    Route(
+        "GET",
+        "/os-hypervisors/{hypervisor_id}/servers",
+        servers_of_named,
+        until="2.52",
+        action="compute:hypervisors:servers",
+        name="hypervisors.servers",
+    ),
+    Route(
+        "GET",
+        "/os-hypervisors/{hypervisor_id}/search",
+        search,
+        until="2.52",
+        action="compute:hypervisors:search",
+        name="hypervisors.search",
+    ),
+    Route(
+        "GET",
+        "/os-hypervisors/{hypervisor_id}/uptime",
+        uptime,
+        until="2.87",
+        action="compute:hypervisors:uptime",
+        name="hypervisors.uptime",
+    ),
+    Route("GET", "/os-aggregates", aggregates, action="compute:aggregates:index", name="aggregates.list"),
+    Route("POST", "/os-aggregates", no_aggregates, action="compute:aggregates:create", name="aggregates.create"),
+    Route("GET", "/os-aggregates/{aggregate_id}", aggregate, action="compute:aggregates:show", name="aggregates.show"),
 )

@@ -1,6 +1,6 @@
 """What a project may use and uses: /limits, /os-quota-sets/{project}, /os-quota-class-sets/{class}.
 
-What there is nothing of (networks, injected files) is 0 in the versions that have its name.
+What there is nothing of (networks, injected files) has a limit in the versions that have its name, of no effect.
 """
 
 from typing import Any
@@ -60,9 +60,9 @@ def limits(tx: Transaction, call: Call) -> Any:
 
 
 def shown(limits_: dict[str, int], version: Microversion) -> dict[str, int]:
-    """The limits by the names that this version has."""
-    names = (NETWORKS if version < (2, 36) else ()) + (FILES if version < (2, 57) else ())
-    return {**limits_, **dict.fromkeys(names, 0)}
+    """The limits that this version has."""
+    gone = (NETWORKS if version >= (2, 36) else ()) + (FILES if version >= (2, 57) else ())
+    return {name: limit for name, limit in limits_.items() if name not in gone}
 
 
 def show(tx: Transaction, call: Call) -> Any:
@@ -106,8 +106,7 @@ def change(tx: Transaction, call: Call) -> Any:
 
 
 def _numbers(name: str, asked: Limits, call: Call) -> dict[str, int]:
-    """The limits as numbers, which may come as texts. What there is nothing of may be set to 0 or -1. Raises
-    InvalidField."""
+    """The limits as numbers, which may come as texts. Raises InvalidField."""
     asked.pop("tenant_id", None)
     known = shown(dict(quotas.DEFAULTS), call.version)
     wanted: dict[str, int] = {}
@@ -118,10 +117,7 @@ def _numbers(name: str, asked: Limits, call: Call) -> dict[str, int]:
             raise InvalidField(f"{name}.{resource}", value, "a whole number, -1 for no limit")
         if resource not in known:
             raise InvalidField(f"{name}.{resource}", value, f"limits are {', '.join(known)}")
-        if resource in quotas.DEFAULTS:
-            wanted[resource] = int(text)
-        elif int(text) > 0:
-            raise InvalidField(f"{name}.{resource}", value, "there is nothing of that here: 0")
+        wanted[resource] = int(text)
     return wanted
 
 

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 
 from pumice.api.compute.networks import NONE
 from pumice.api.edge.route import Call, Route
-from pumice.api.edge.versions import Since
+from pumice.api.edge.versions import Microversion, Since
 from pumice.compute import server_creation
 from pumice.compute.model import WantedDisk, WantedServer
 from pumice.db.engine import Transaction
@@ -25,7 +25,9 @@ LONGEST_USER_DATA = 65_535
 """Characters of base64."""
 MOST_TAGS = 50
 BEFORE_DESCRIPTIONS = (2, 18)
+QUALIFIED_NAMES = (2, 94)
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_QUALIFIED = re.compile(rf"{_HOSTNAME.pattern}(\.{_HOSTNAME.pattern})*")
 _TAG = re.compile(r"[^/,]+")
 
 
@@ -116,7 +118,7 @@ def create(tx: Transaction, call: Call) -> Any:
 def wanted_server(call: Call, password: str) -> WantedServer:
     """The body, checked as far as it can be without the database. Raises InvalidField."""
     asked: ServerCreate = call.body.server
-    _check(asked)
+    _check(asked, call.version)
     disks = tuple(_disk(disk, place) for place, disk in enumerate(asked.disks) if not disk.no_device)
     disks += tuple(_old_disk(disk, asked, place) for place, disk in enumerate(asked.old_disks) if not disk.no_device)
     return WantedServer(
@@ -142,8 +144,8 @@ def wanted_server(call: Call, password: str) -> WantedServer:
 
 
 def refuse_what_is_not_offered(call: Call) -> None:
-    """Never ignored: what would change the server and cannot be done is refused by name. Security groups are ignored:
-    they guard network ports, of which servers have none; the answer says "default"."""
+    """Never ignored: what would change the server and cannot be done is refused by name. The security
+    group "default" stands for none: groups guard network ports, of which servers have none."""
     asked: ServerCreate = call.body.server
     refusals: tuple[tuple[str, Any, bool, str], ...] = (
         (
@@ -157,6 +159,12 @@ def refuse_what_is_not_offered(call: Call) -> None:
             asked.networks,
             isinstance(asked.networks, str) and asked.networks not in ("none", "auto"),
             "none, auto or []",
+        ),
+        (
+            "security_groups",
+            asked.security_groups,
+            any(group.get("name") != "default" for group in asked.security_groups),
+            "there is no security group but default, since servers have no networks",
         ),
         ("personality", "...", bool(asked.personality), "injected files are not offered; use user_data"),
         (
@@ -180,28 +188,28 @@ def refuse_what_is_not_offered(call: Call) -> None:
         raise BadRequest("Scheduler hints are not offered; leave them out.")
 
 
-def _check(asked: ServerCreate) -> None:
+def _check(asked: ServerCreate, version: Microversion) -> None:
     """Texts and numbers by themselves."""
     for name, count in (("min_count", asked.min_count), ("max_count", asked.max_count)):
         if count is not None and count < 1:
             raise InvalidField(f"server.{name}", count, "a whole number from 1")
     _check_disk_config(asked.disk_config)
-    _check_hostname(asked.hostname)
+    _check_hostname(asked.hostname, version)
     check_tags("server.tags", asked.tags)
     check_user_data("server.user_data", asked.user_data)
 
 
-def check_changes(changes: dict[str, Any]) -> None:
+def check_changes(changes: dict[str, Any], version: Microversion) -> None:
     """What PUT may change, as far as it can be checked without the database; "" is no address. Raises InvalidField."""
     if "name" in changes:
         changes["name"] = _plain_name(changes["name"])
     if "disk_config" in changes:
         _check_disk_config(changes["disk_config"])
     if changes.get("hostname") is not None:
-        _check_hostname(changes["hostname"])
-    for name, shown, version in (("access_ip_v4", "accessIPv4", 4), ("access_ip_v6", "accessIPv6", 6)):
+        _check_hostname(changes["hostname"], version)
+    for name, shown, kind in (("access_ip_v4", "accessIPv4", 4), ("access_ip_v6", "accessIPv6", 6)):
         if name in changes:
-            changes[name] = _address(f"server.{shown}", changes[name], version)
+            changes[name] = _address(f"server.{shown}", changes[name], kind)
 
 
 def _plain_name(name: str) -> str:
@@ -215,9 +223,13 @@ def _check_disk_config(word: str | None) -> None:
         raise InvalidField("server.OS-DCF:diskConfig", word, "AUTO or MANUAL")
 
 
-def _check_hostname(hostname: str | None) -> None:
-    if hostname is not None and not _HOSTNAME.fullmatch(hostname):
+def _check_hostname(hostname: str | None, version: Microversion) -> None:
+    if hostname is None:
+        return
+    if version < QUALIFIED_NAMES and not _HOSTNAME.fullmatch(hostname):
         raise InvalidField("server.hostname", hostname, "1 to 63 letters, digits and hyphens, no hyphen at an end")
+    if not _QUALIFIED.fullmatch(hostname) or len(hostname) > 255:
+        raise InvalidField("server.hostname", hostname, "a host name, also a fully qualified one, of 255 characters")
 
 
 def check_tags(name: str, tags: list[str]) -> None:
@@ -250,7 +262,7 @@ def _address(name: str, text: str | None, version: int) -> str | None:
         found = None
     if found is None or found.version != version:
         raise InvalidField(name, text, f"an IPv{version} address")
-    return text
+    return str(found)
 
 
 def _truth(name: str, value: bool | str | None) -> bool:

@@ -85,7 +85,7 @@ def change(tx: Transaction, call: Call) -> Any:
         "access_ip_v6": asked.access_ip_v6,
     }
     changes = {name: value for name, value in sent.items() if value is not msgspec.UNSET}
-    check_changes(changes)
+    check_changes(changes, call.version)
     found = servers.rename(tx, call.caller, call.path["server_id"], changes)
     view = server_views.SHOWN if call.version >= (2, 75) else server_views.CHANGED
     return {"server": server_views.detail(found, call, view=view)}

@@ -9,7 +9,7 @@ from pumice.api.edge.versions import Since
 from pumice.api.edge.views import Field, View
 from pumice.compute import shelving, volume_attachments
 from pumice.db.engine import Transaction
-from pumice.errors import BadRequest, InvalidField
+from pumice.errors import BadRequest, Conflict, InvalidField
 
 ASKED = View(
     "volumeAttachment",
@@ -47,6 +47,14 @@ class AttachmentUpdate(Struct, forbid_unknown_fields=True, rename={"volume_id": 
     id: str | None = None
 
 
+class AttachmentSwap(Struct, forbid_unknown_fields=True, rename={"volume_id": "volumeId"}):
+    volume_id: Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class AttachmentSwapBody(Struct, forbid_unknown_fields=True, rename={"asked": "volumeAttachment"}):
+    asked: AttachmentSwap
+
+
 class AttachmentUpdateBody(Struct, forbid_unknown_fields=True, rename={"asked": "volumeAttachment"}):
     asked: AttachmentUpdate
 
@@ -63,6 +71,7 @@ def attach(tx: Transaction, call: Call) -> Any:
         device=asked.device,
         tag=asked.tag,
         delete_on_termination=asked.delete_on_termination,
+        multiattach=call.version >= (2, 60),
     )
     return attached.mapping
 
@@ -96,15 +105,31 @@ def show(tx: Transaction, call: Call) -> Any:
     return SHOWN.render(found, call)
 
 
+def swap(tx: Transaction, call: Call) -> None:
+    """All that PUT knows below 2.85: another volume in the place of this one."""
+    asked: AttachmentSwap = call.body.asked
+    server_id, volume_id = call.path["server_id"], call.path["volume_id"]
+    volume_attachments.show(tx, call.caller, server_id, volume_id)
+    _refuse_swap(volume_id, asked.volume_id)
+
+
+def _refuse_swap(volume_id: str, other: str) -> None:
+    """Of any attached volume, since its data would have to be copied under the guest; as newer Novas do."""
+    raise Conflict(
+        f"Volume {volume_id} cannot be swapped for {other}: that is kept for migrations of volumes. Detach it and"
+        " attach the other; to keep its data, make the other of it (a clone) first."
+    )
+
+
 def change(tx: Transaction, call: Call) -> None:
-    """Whether the volume goes with the server; another volume in its place is not offered."""
+    """Whether the volume goes with the server."""
     asked: AttachmentUpdate = call.body.asked
     server_id, volume_id = call.path["server_id"], call.path["volume_id"]
     found = volume_attachments.show(tx, call.caller, server_id, volume_id)
-    kept = ((asked.device, found.device_name), (asked.tag, found.tag), (asked.server_id, server_id))
     if asked.volume_id != volume_id:
-        raise BadRequest(f"Volume {volume_id} cannot be swapped for {asked.volume_id}; detach it and attach the other.")
-    if any(sent not in (None, known) for sent, known in kept):
+        _refuse_swap(volume_id, asked.volume_id)
+    kept = ((asked.device, found.device_name), (asked.tag, found.tag), (asked.server_id, server_id))
+    if any(sent not in (None, known) for sent, known in kept) or asked.id not in (None, volume_id, found.id):
         raise BadRequest("Only delete_on_termination of a volume attachment can be changed.")
     if asked.delete_on_termination is not None:
         volume_attachments.set_delete_on_termination(tx, call.caller, server_id, volume_id, asked.delete_on_termination)
@@ -142,6 +167,17 @@ ROUTES: tuple[Route, ...] = (
         write=True,
         action="compute:volume_attachments:create",
         name="volume_attachments.create_async",
+    ),
+    Route(
+        "PUT",
+        _ONE,
+        swap,
+        status=202,
+        until="2.84",
+        body=AttachmentSwapBody,
+        write=True,
+        action="compute:volume_attachments:swap",
+        name="volume_attachments.swap",
     ),
     Route(
         "PUT",
