@@ -194,7 +194,7 @@ def delete_shelved_image(tx: Transaction, run: Run[Any], image_id: str) -> None:
         return
     try:
         store.give_up(tx, run.operation_id, "image", image_id)
-        images.delete(tx, system_caller(run.row.request_id), image_id, run.world.images)
+        images.delete(tx, system_caller(run.row.request_id), image_id)
     except PumiceError:
         return
 
