@@ -1,5 +1,6 @@
 """The volume face over HTTP for operators: types, quotas, services, hosts, and what is forced or set on volumes."""
 
+import logging
 import secrets
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from pumice.block import services
+from pumice.block.log_levels import AGENT, API
 from pumice.db.schema import images
+from pumice.processes.log_levels import LogLevels
 from tests.api.volume_cloud import MISSING, Account, ServedCloud
 from tests.block.cloud import BACKEND
 
@@ -316,3 +319,43 @@ def test_an_image_is_made_of_a_volume(user: Account, served: ServedCloud, in_use
         assert stored.read(17) == b"told by the guest"
     stored_for_it = {one.snapshot_id for one in served.cloud.storage.snapshots() if one.volume_id == volume_id}
     assert stored_for_it == set()
+
+
+# -- log levels
+
+
+def test_log_levels_are_set_in_the_processes_and_read_back(user: Account, operator: Account) -> None:
+    database = operator.served.cloud.database
+    processes = [LogLevels(database, AGENT, "node1"), LogLevels(database, API, "node1")]
+    talkative = logging.getLogger(f"told.{secrets.token_hex(4)}.inner")
+    name = talkative.name
+
+    def look() -> dict[str, str]:
+        for process in processes:
+            process.look()
+        answer = operator.ask("PUT", "/os-services/get-log", {"prefix": name}, version="3.32")["log_levels"]
+        assert {one["host"] for one in answer} == {"node1"}
+        return {one["binary"]: one["levels"][name] for one in answer}
+
+    before = look()
+    assert set(before) == {API, AGENT}
+    body = {"binary": AGENT, "server": "node1@memory", "prefix": name.rpartition(".")[0] + ".", "level": "debug"}
+    assert operator.ask("PUT", "/os-services/set-log", body, version="3.32", status=202) is None
+    assert look() == {API: "DEBUG", AGENT: "DEBUG"}, "both are this process"
+    assert talkative.isEnabledFor(logging.DEBUG) and not logging.getLogger("told").isEnabledFor(logging.DEBUG)
+    body = {"binary": "*", "prefix": name, "level": "ERROR"}
+    operator.ask("PUT", "/os-services/set-log", body, version="3.32", status=202)
+    assert look() == {API: "ERROR", AGENT: "ERROR"} and not talkative.isEnabledFor(logging.WARNING)
+    only = operator.ask("PUT", "/os-services/get-log", {"binary": API}, version="3.32")["log_levels"]
+    assert [one["binary"] for one in only] == [API] and "root" in only[0]["levels"]
+    for wrong, named in (({"level": "loud"}, "level"), ({}, "level"), ({"level": "INFO", "binary": "moon"}, "binary")):
+        assert named in operator.refused("PUT", "/os-services/set-log", wrong, version="3.32", status=400)
+    user.refused("PUT", "/os-services/get-log", {}, version="3.32", status=403)
+    operator.refused("PUT", "/os-services/get-log", {}, version="3.31", status=404)
+
+
+def test_a_backend_that_does_not_replicate_does_not_fail_over(operator: Account) -> None:
+    for path, version in (("failover_host", "3.0"), ("failover", "3.26")):
+        said = operator.refused("PUT", f"/os-services/{path}", {"host": BACKEND}, version=version, status=400)
+        assert "does not replicate" in said
+    operator.refused("PUT", "/os-services/failover", {"host": BACKEND}, version="3.25", status=404)

@@ -23,14 +23,16 @@ from pumice.api.app import create_app
 from pumice.api.edge.face import Face
 from pumice.api.edge.logs import AccessLog
 from pumice.api.edge.services import Services
-from pumice.db.engine import Database
+from pumice.block.log_levels import API
+from pumice.db.engine import Database, DatabaseUnavailable
 from pumice.identity.identity import Identity
 from pumice.identity.policy import Policy
 from pumice.operations.waiting import OperationWaiter
-from pumice.processes import garbage, tls
+from pumice.processes import garbage, log_levels, tls
 from pumice.processes.image_store import make_image_store
 from pumice.processes.listening import listen
 from pumice.processes.liveness import BEAT_SECONDS, Liveness
+from pumice.processes.log_levels import LogLevels
 from pumice.processes.prepare import prepare as prepare
 from pumice.settings import Settings
 
@@ -98,9 +100,28 @@ async def run_server(server: uvicorn.Server, listener: socket.socket, services: 
             tls.reload(server.config.ssl, settings)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again)
-    async with _beating():
+    async with _beating(), _log_levels(services):
         await server.serve([listener])
     services.access_log.flush()
+
+
+@contextlib.asynccontextmanager
+async def _log_levels(services: Services) -> AsyncIterator[None]:
+    levels = LogLevels(services.database, API, services.settings.host)
+
+    async def look() -> None:
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):
+                await levels.look_on()
+            await asyncio.sleep(log_levels.SECONDS)
+
+    task = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 @contextlib.asynccontextmanager

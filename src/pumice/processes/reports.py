@@ -4,6 +4,7 @@
     guests        what the hypervisor says of its guests becomes their power
     reconcile     differences of this host between database, hypervisor, exports and pools are found and mended
     images        data of images deleted long ago; uploads and files that crashes left over
+    logs          levels that an operator asked for are applied, and what is in force is told
     retention     rows that are over for longer than `[retention]` says; the space they had
     usage audit   the period that is over, where `usage_audit_period` says so
 
@@ -18,6 +19,7 @@ from collections.abc import Callable
 import msgspec
 
 from pumice.block import services
+from pumice.block.log_levels import AGENT
 from pumice.block.services import PoolReport
 from pumice.caller import system_caller
 from pumice.clock import DAY, SECOND
@@ -33,6 +35,7 @@ from pumice.images.uploads import sweep
 from pumice.metering.periodic_audit import run_due
 from pumice.operations.world import Backend, World
 from pumice.outcomes import Problem
+from pumice.processes import log_levels
 from pumice.processes.agent import Job
 from pumice.reconcile.model import Options
 from pumice.reconcile.run import reconcile
@@ -68,6 +71,7 @@ def jobs(database: Database, world: World, settings: Settings) -> list[Job]:
         ),
         job("reconcile", settings.reconcile_period, lambda: reconcile(database, world=world, options=grace)),
         job("images", SWEEP_SECONDS, lambda: _sweep_images(database, world, settings)),
+        job("logs", log_levels.SECONDS, log_levels.LogLevels(database, AGENT, settings.host).look),
         job("retention", RETENTION_SECONDS, lambda: _purge(database, settings)),
         job("usage audit", AUDIT_SECONDS, lambda: _audit(database, settings)),
     ]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from pumice.api.edge.route import Call, Route
-from pumice.block import services
+from pumice.block import log_levels, services
 from pumice.db.engine import Transaction
 from pumice.errors import BadRequest, InvalidField
 
@@ -30,6 +30,15 @@ class Reasoned(Struct, forbid_unknown_fields=True):
 
 class Host(Struct, forbid_unknown_fields=True):
     host: HostName
+
+
+class LogLevels(Struct, forbid_unknown_fields=True):
+    """Which processes and loggers; left out or empty: all. `level` is needed to set one."""
+
+    binary: Annotated[str, Meta(max_length=64)] | None = None
+    server: Annotated[str, Meta(max_length=255)] | None = None
+    prefix: Annotated[str, Meta(max_length=255)] | None = None
+    level: Annotated[str, Meta(max_length=16)] | None = None
 
 
 class Failover(Struct, forbid_unknown_fields=True):
@@ -78,6 +87,26 @@ def thaw(tx: Transaction, call: Call) -> None:
     services.set_frozen(tx, call.body.host, frozen=False)
 
 
+def set_log(tx: Transaction, call: Call) -> None:
+    asked: LogLevels = call.body
+    if asked.level is None:
+        raise InvalidField("level", asked.level, f"one of {', '.join(log_levels.LEVELS)}")
+    log_levels.ask(
+        tx, binary=_meant(asked.binary), host=asked.server or None, prefix=asked.prefix or "", level=asked.level
+    )
+
+
+def get_log(tx: Transaction, call: Call) -> Any:
+    asked: LogLevels = call.body
+    prefix = asked.prefix or ""
+    found = log_levels.reported(tx, binary=_meant(asked.binary), host=asked.server or None, prefix=prefix)
+    return {"log_levels": [{"binary": one.binary, "host": one.host, "levels": one.levels} for one in found]}
+
+
+def _meant(binary: str | None) -> str | None:
+    return None if binary in (None, "", "*") else binary
+
+
 def failover(tx: Transaction, call: Call) -> None:
     """No backend here replicates, so there is nothing to fail over to."""
     services.known_backend(tx, call.body.host)
@@ -93,4 +122,25 @@ ROUTES = (
     Route("PUT", "/os-services/freeze", freeze, action="volume:freeze_host", body=Host, write=True),
     Route("PUT", "/os-services/thaw", thaw, action="volume:thaw_host", body=Host, write=True),
     Route("PUT", "/os-services/failover_host", failover, action="volume:failover_host", body=Failover, status=202),
+    Route(
+        "PUT",
+        "/os-services/failover",
+        failover,
+        action="volume:failover_host",
+        body=Failover,
+        since="3.26",
+        status=202,
+        name="service_actions.failover_cluster",
+    ),
+    Route("PUT", "/os-services/get-log", get_log, action=_ACTION, body=LogLevels, since="3.32"),
+    Route(
+        "PUT",
+        "/os-services/set-log",
+        set_log,
+        action=_ACTION,
+        body=LogLevels,
+        since="3.32",
+        status=202,
+        write=True,
+    ),
 )
