@@ -7,12 +7,13 @@
 The variables are taken out of the environment: a guest or a helper program must not speak in our name.
 """
 
-import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import MutableMapping
 
+_TRIES, _PAUSE = 10, 0.02
 _SOCKET, _WATCHDOG, _WATCHDOG_PROCESS = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
 
 
@@ -49,11 +50,16 @@ class ServiceManager:
         self._send("STOPPING=1\nSTATUS=finishing what is under way")
 
     def _send(self, text: str) -> None:
-        """A service manager that is away is no reason to fail."""
+        """A service manager that is away, or does not listen, is no reason to fail or to wait."""
         if not self._address:
             return
-        with (
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
-            contextlib.suppress(OSError),
-        ):
-            sender.sendto(text.encode(), self._address)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            for _ in range(_TRIES):
+                try:
+                    sender.sendto(text.encode(), self._address)
+                    return
+                except BlockingIOError:  # its queue is full
+                    threading.Event().wait(_PAUSE)
+                except OSError:
+                    return
