@@ -1,5 +1,7 @@
 """Application credentials over real HTTP on both databases: made, used, limited by rules, and ended with their user."""
 
+import statistics
+import time
 from typing import Any
 
 import httpx
@@ -133,6 +135,23 @@ def test_wrong_secrets_are_401_then_slowed_down(cloud: ToyCloud, user: User, cho
     assert (answers[-1].status_code, int(answers[-1].headers["Retry-After"]) >= 1) == (429, True)
     assert cloud.login(user.name, user.password, "demo").status_code == 201
     assert log_in(cloud, {"id": "0" * 32, "secret": "wrong"}).status_code == 401
+
+
+def test_a_wrong_secret_takes_as_long_whether_there_is_such_a_credential_or_not(cloud: ToyCloud, user: User) -> None:
+    made = [user.make(name=f"made-{number}") for number in range(5)]
+    chosen = [user.make(name=f"chosen-{number}", secret=CHOSEN) for number in range(5)]
+
+    def median(ids: list[str]) -> float:
+        times = []
+        for identifier in ids:
+            begin = time.perf_counter()
+            assert log_in(cloud, {"id": identifier, "secret": "wrong"}).status_code == 401
+            times.append(time.perf_counter() - begin)
+        return statistics.median(times)
+
+    unknown = median([f"{number:032x}" for number in range(5)])
+    assert 0.3 < median([one["id"] for one in made]) / unknown < 3
+    assert 0.3 < median([one["id"] for one in chosen]) / unknown < 3
 
 
 @pytest.mark.parametrize(

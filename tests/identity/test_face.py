@@ -3,6 +3,7 @@
 import hashlib
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -11,7 +12,9 @@ from sqlalchemy import select
 
 from pumice.db.engine import Database
 from pumice.db.schema import tokens
+from pumice.identity.logins import FREE
 from tests.api.cloud import ToyCloud
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -180,6 +183,41 @@ def test_failures_slow_one_address_and_never_another(cloud: ToyCloud, admin: dic
     transport = httpx.HTTPTransport(local_address="127.0.0.2")
     with httpx.Client(transport=transport, base_url=cloud.http.base_url) as elsewhere:
         assert cloud.login(name, password, "demo", client=elsewhere).status_code == 201
+
+
+def test_guesses_made_at_once_are_counted_one_by_one(cloud: ToyCloud, admin: dict[str, str]) -> None:
+    _, name, _ = cloud.user(admin)
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda _: cloud.login(name, "wrong", "demo").status_code, range(16)))
+    assert set(answers) == {401, 429}
+    assert answers.count(401) <= FREE + 2
+
+
+def test_a_flood_of_wrong_logins_from_many_addresses_does_not_keep_the_administrator_out(cloud: ToyCloud) -> None:
+    """90 at once, more than may wait, each for another user; then the administrator from an address of their own."""
+
+    def client(address: str) -> httpx.Client:
+        return httpx.Client(
+            transport=httpx.HTTPTransport(local_address=address), base_url=cloud.http.base_url, timeout=60
+        )
+
+    clients = [client(f"127.0.1.{number}") for number in range(1, 9)]
+    home = client("127.0.2.1")
+    try:
+        for one in clients:
+            assert cloud.login("nobody", "wrong", client=one).status_code == 401
+        with ThreadPoolExecutor(90) as threads:
+            flood = [
+                threads.submit(cloud.login, f"guess-{number}", "wrong", client=clients[number % len(clients)])
+                for number in range(90)
+            ]
+            wait_until(lambda: any(one.done() for one in flood), 30, "the first of the flood is answered")
+            assert cloud.login("admin", client=home).status_code == 201
+            statuses = {one.result().status_code for one in flood}
+    finally:
+        for one in (*clients, home):
+            one.close()
+    assert statuses <= {401, 429}
 
 
 def test_unknown_users_take_as_long_as_known_ones(cloud: ToyCloud, admin: dict[str, str]) -> None:

@@ -5,7 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import delete
 
+from pumice.db.engine import Database
+from pumice.db.schema import role_assignments
+from pumice.identity import generation
 from tests.api.cloud import ToyCloud
 
 pytestmark = pytest.mark.real
@@ -210,3 +214,18 @@ def test_giving_a_token_back_ends_that_one_only(somebody: Somebody) -> None:
     assert somebody.cloud.http.delete("/identity/v3/auth/tokens", headers=headers).status_code == 204
     assert somebody.seen() == [200, 200, 401]
     assert somebody.usable() == [201, 201]
+
+
+def test_a_role_that_went_by_another_road_is_missed_all_the_same(somebody: Somebody) -> None:
+    """As when an operator mends rows by hand: what is evaluated counts, not what was cleaned up."""
+    role_id = somebody.cloud.id_of(somebody.admin, "roles", "member")
+    c = role_assignments.c
+    database = Database(somebody.cloud.database_url)
+    try:
+        with database.write() as tx:
+            tx.execute(delete(role_assignments).where(c.user_id == somebody.id, c.role_id == role_id))
+            generation.advance(tx)
+    finally:
+        database.close()
+    assert somebody.seen() == [200, 401, 200]
+    assert somebody.usable() == [401, 201]
