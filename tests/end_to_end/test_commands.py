@@ -11,7 +11,7 @@ from tests.demo.stage import Stage
 from tests.end_to_end.commands import SCENES
 from tests.end_to_end.table import Scene, World
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

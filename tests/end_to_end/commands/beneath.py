@@ -63,3 +63,19 @@ def _at(found: Any, path: str) -> Any:
     for name in path.split("/"):
         found = found.get(name) if isinstance(found, dict) else None
     return found
+
+
+def disk_of(server: str, volume: str) -> Check:
+    """libvirt's own file of {server} has the volume {volume} as a disk."""
+
+    def seen(world: World) -> bool:
+        return world.ids[volume] in world.cloud.disks().get(world.ids[server], set())
+
+    return beneath(f"libvirt says that {server} has {volume}", seen)
+
+
+def no_disk_of(server: str, volume: str) -> Check:
+    def seen(world: World) -> bool:
+        return world.ids[volume] not in world.cloud.disks().get(world.ids[server], set())
+
+    return beneath(f"libvirt says that {server} has no {volume}", seen)
