@@ -5,6 +5,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -63,5 +64,12 @@ def parse(text: str) -> int:
 
 
 def _second(seconds: int) -> str:
-    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
-    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
+    minutes, second = divmod(seconds, 60)
+    return f"{_minute(minutes)}{second:02d}"
+
+
+@lru_cache(maxsize=4096)
+def _minute(minutes: int) -> str:
+    """`2026-11-21T10:00:`; a list of volumes shows few different minutes."""
+    year, month, day, hour, minute = time.gmtime(minutes * 60)[:5]
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:"
