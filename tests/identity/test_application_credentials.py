@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -286,6 +287,20 @@ def test_rules_are_kept_and_used_again(cloud: ToyCloud, user: User) -> None:
     assert cloud.http.get(f"{path}/{rule['id']}", headers=user.token).json()["access_rule"]["path"] == "/v3/who"
     assert cloud.http.delete(f"{path}/{rule['id']}", headers=user.token).status_code == 204
     assert cloud.http.get(f"{path}/{rule['id']}", headers=user.token).status_code == 404
+
+
+def test_many_at_once_with_the_same_name_and_rules_make_one(cloud: ToyCloud, user: User) -> None:
+    rules = [{**HARMLESS, "path": f"/v3/{number}"} for number in range(20)]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: user.ask({"name": "ci", "access_rules": rules}).status_code, range(8)))
+        others = list(
+            threads.map(lambda one: user.ask({"name": f"ci-{one}", "access_rules": rules}).status_code, range(8))
+        )
+    assert sorted(answers) == [201] + [409] * 7
+    assert set(others) == {201}
+    assert len(user.listed()) == 9
+    kept = cloud.http.get(f"{user.path}/access_rules", headers=user.token).json()["access_rules"]
+    assert sorted(rule["path"] for rule in kept) == sorted(rule["path"] for rule in rules)
 
 
 def test_no_rules_at_all_is_no_limit(cloud: ToyCloud, user: User) -> None:

@@ -7,7 +7,7 @@ from msgspec import Meta
 from pumice.api.edge.route import Call, Route
 from pumice.api.identity.answers import listed, with_self
 from pumice.db.engine import Transaction
-from pumice.identity import access_rules
+from pumice.identity import access_rules, users
 from pumice.identity.model import AccessRule
 
 ServiceType = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -24,6 +24,7 @@ def shown(rule: AccessRule, call: Call) -> dict[str, Any]:
 
 
 def index(tx: Transaction, call: Call) -> Any:
+    users.get(tx, call.path["user_id"])
     return listed("access_rules", access_rules.listing(tx, call.path["user_id"], call.params), shown, call)
 
 

@@ -1,7 +1,7 @@
 """What the identity face's answers share: lists with links, JSON of streams, fields of bodies."""
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -9,6 +9,9 @@ from starlette.responses import Response
 
 from pumice.api.edge.route import Call
 from pumice.clock import isoformat
+from pumice.db.engine import Transaction, races_told
+
+T = TypeVar("T")
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Text = Annotated[str, Meta(max_length=65_535)]
@@ -25,6 +28,16 @@ def listed(name: str, items: Iterable[Any], show: Callable[[Any, Call], dict[str
 
 def with_self(values: dict[str, Any], path: str, call: Call) -> dict[str, Any]:
     return {**values, "links": {"self": call.links.url(f"{path}/{values['id']}")}}
+
+
+async def written(call: Call, function: Callable[..., T], *arguments: Any) -> T:
+    """`function(tx, *arguments)` in a stream's write transaction. Raises Conflict when another request was faster."""
+    return await call.services.database.call_write(_told, function, *arguments)
+
+
+def _told(tx: Transaction, function: Callable[..., T], *arguments: Any) -> T:
+    with races_told():
+        return function(tx, *arguments)
 
 
 def json_response(status: int, data: Any, headers: dict[str, str] | None = None) -> Response:

@@ -11,10 +11,10 @@ from pumice import clock
 from pumice.api.edge.route import Call, Route
 from pumice.api.identity import access_rules as access_rules_face
 from pumice.api.identity.access_rules import HttpMethod, PathText, ServiceType
-from pumice.api.identity.answers import Identifier, Name, Password, Text, json_response, listed, with_self
+from pumice.api.identity.answers import Identifier, Name, Password, Text, json_response, listed, with_self, written
 from pumice.db.engine import Transaction
 from pumice.errors import BadRequest, InvalidField
-from pumice.identity import application_credentials, tokens
+from pumice.identity import application_credentials, tokens, users
 from pumice.identity.access_rules import RuleWish
 from pumice.identity.application_credentials import Described, RoleWish
 from pumice.identity.model import ApplicationCredential
@@ -64,6 +64,7 @@ def shown(found: Described, call: Call) -> dict[str, Any]:
 
 
 def index(tx: Transaction, call: Call) -> Any:
+    users.get(tx, call.path["user_id"])
     found = application_credentials.listing(tx, call.path["user_id"], call.params)
     return listed("application_credentials", found, shown, call)
 
@@ -80,7 +81,7 @@ async def create(call: Call, request: Request) -> Response:
         secret, hashed = application_credentials.new_secret()
     else:
         secret, hashed = new.secret, await call.services.identity.passwords.hash(new.secret, call.client)
-    made = await call.services.database.call_write(_create, call, new, hashed)
+    made = await written(call, _create, call, new, hashed)
     return json_response(201, {"application_credential": {**shown(made, call), "secret": secret}})
 
 

@@ -10,7 +10,7 @@ from pumice.api.edge.route import Call, Route
 from pumice.api.identity.answers import Identifier, Name, Text, listed, with_self
 from pumice.db.engine import Transaction
 from pumice.errors import InvalidField, NotFound
-from pumice.identity import projects
+from pumice.identity import projects, users
 from pumice.identity.model import DEFAULT_DOMAIN, DomainChange, Project
 
 Tag = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\A[^,/]*\Z")]
@@ -105,6 +105,7 @@ def delete(tx: Transaction, call: Call) -> None:
 
 
 def of_user(tx: Transaction, call: Call) -> Any:
+    users.get(tx, call.path["user_id"])
     return listed_with_tags(tx, projects.of_user(tx, call.path["user_id"]), call)
 
 

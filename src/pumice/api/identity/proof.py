@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pumice.api.edge.route import Call
+from pumice.api.identity.answers import written
 from pumice.db.engine import Transaction
 from pumice.errors import Unauthorized
 from pumice.identity import logins
@@ -25,7 +26,7 @@ async def prove(call: Call, look_up: Callable[[Transaction, N, str], Candidate],
         if others_came_before:
             candidate = await database.call_read(look_up, name, call.client)
         if not await passwords.verify(candidate.secret_hash, secret, call.client):
-            await database.call_write(logins.note_failure, candidate, call.client)
+            await written(call, logins.note_failure, candidate, call.client)
             raise Unauthorized
     finally:
         passwords.turns.give_back(turn)

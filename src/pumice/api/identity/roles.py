@@ -10,7 +10,7 @@ from pumice.api.edge.route import Call, Route
 from pumice.api.identity.answers import Name, Text, listed, with_self
 from pumice.db.engine import Transaction
 from pumice.errors import BadRequest
-from pumice.identity import roles, users
+from pumice.identity import domains, projects, roles, users
 from pumice.identity.model import IMPLIED, SYSTEM_TARGET, Assignment, Role, TargetType
 from pumice.identity.roles import AssignmentNames
 
@@ -81,6 +81,10 @@ def _assignment(call: Call) -> Assignment:
 def granted(tx: Transaction, call: Call) -> Any:
     """The roles that a user was given there."""
     users.get(tx, call.path["user_id"])
+    if "project_id" in call.path:
+        projects.get(tx, call.path["project_id"])
+    if "domain_id" in call.path:
+        domains.get(tx, call.path["domain_id"])
     return listed("roles", roles.of_user_on(tx, call.path["user_id"], *_target(call)), shown, call)
 
 

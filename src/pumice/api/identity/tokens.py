@@ -9,7 +9,7 @@ from starlette.responses import Response
 from pumice.api.edge.route import Answer, Call, Route
 from pumice.api.identity import domains as domains_face
 from pumice.api.identity import projects as projects_face
-from pumice.api.identity.answers import Password, json_response, listed, time
+from pumice.api.identity.answers import Password, json_response, listed, time, written
 from pumice.api.identity.proof import prove
 from pumice.db.engine import Transaction
 from pumice.errors import BadRequest, Forbidden, NotFound, Unauthorized
@@ -123,7 +123,7 @@ async def _by_credential(call: Call, wanted: CredentialMethod, scope: ScopeName)
 
 async def _issue(call: Call, candidate: Candidate, scope: ScopeName) -> tuple[str, Grant]:
     lifetime = call.services.settings.token_lifetime
-    return await call.services.database.call_write(logins.succeed, candidate, call.client, scope, lifetime)
+    return await written(call, logins.succeed, candidate, call.client, scope, lifetime)
 
 
 def _user_name(field: str, user: UserCredentials | UserReference) -> UserName:
@@ -137,7 +137,7 @@ def _user_name(field: str, user: UserCredentials | UserReference) -> UserName:
 async def _by_token(call: Call, token: str, scope: ScopeName) -> tuple[str, Grant]:
     database, digest = call.services.database, tokens.digest(token)
     await database.call_read(tokens.evaluate, digest)
-    return await database.call_write(logins.rescope, digest, scope, call.services.settings.token_lifetime)
+    return await written(call, logins.rescope, digest, scope, call.services.settings.token_lifetime)
 
 
 def _scope(scope: ScopeReference | str | None) -> ScopeName:

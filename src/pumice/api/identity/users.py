@@ -8,7 +8,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pumice.api.edge.route import Call, Route
-from pumice.api.identity.answers import Email, Identifier, Name, Password, Text, json_response, listed, time, with_self
+from pumice.api.identity.answers import (
+    Email,
+    Identifier,
+    Name,
+    Password,
+    Text,
+    json_response,
+    listed,
+    time,
+    with_self,
+    written,
+)
 from pumice.api.identity.proof import prove
 from pumice.db.engine import Transaction
 from pumice.identity import logins, users
@@ -82,7 +93,7 @@ async def create(call: Call, request: Request) -> Response:
     """A new user; without a password it cannot log in."""
     new: NewUser = call.body.user
     hashed = None if new.password is None else await call.services.identity.passwords.hash(new.password, call.client)
-    user = await call.services.database.call_write(_create, call, new, hashed)
+    user = await written(call, _create, call, new, hashed)
     return json_response(201, {"user": shown(user, call)})
 
 
@@ -116,7 +127,7 @@ async def update(call: Call, request: Request) -> Response:
         default_project_id=new.default_project_id,
         password_hash=hashed,
     )
-    user = await call.services.database.call_write(users.change, call.path["user_id"], wanted)
+    user = await written(call, users.change, call.path["user_id"], wanted)
     return json_response(200, {"user": shown(user, call)})
 
 
@@ -125,7 +136,7 @@ async def change_password(call: Call, request: Request) -> Response:
     services, new = call.services, call.body.user
     candidate = await prove(call, logins.look_up, UserName(id=call.path["user_id"]), new.original_password)
     hashed = await services.identity.passwords.hash(new.password, call.client)
-    await services.database.call_write(_replace_password, candidate, call.client, hashed)
+    await written(call, _replace_password, candidate, call.client, hashed)
     return Response(status_code=204)
 
 
