@@ -48,11 +48,11 @@ class InvalidField(BadRequest):
     """A field of the request is wrong."""
 
     def __init__(self, field: str, value: Any, expected: str) -> None:
-        self.field = field
+        self.field = field if len(field) <= 128 else field[:125] + "..."
         shown = repr(value)
         if len(shown) > 80:
             shown = shown[:77] + "..."
-        super().__init__(f"Invalid input for field '{field}': {shown}; {expected}.")
+        super().__init__(f"Invalid input for field '{self.field}': {shown}; {expected}.")
 
 
 class Unauthorized(PumiceError):

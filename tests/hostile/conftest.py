@@ -19,7 +19,12 @@ def world(
         yield cloud
 
 
-WITHOUT_A_DATABASE = ("test_bodies.py", "test_who_has_no_valid_token_is_told_so", "test_who_may_and_who_may_not")
+WITHOUT_A_DATABASE = (
+    "test_bodies.py",
+    "test_addresses.py",
+    "test_who_has_no_valid_token_is_told_so",
+    "test_who_may_and_who_may_not",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

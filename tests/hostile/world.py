@@ -212,7 +212,8 @@ class World:
 
     def _attachment(self, account: Account, server: str, volume: str) -> str:
         """The volume, attached to the server."""
-        sent, body = {"X-Auth-Token": account.token}, {"volumeAttachment": {"volumeId": volume}}
+        sent = {"X-Auth-Token": account.token, "OpenStack-API-Version": "compute 2.60"}
+        body = {"volumeAttachment": {"volumeId": volume}}
         path = f"/compute/v2.1/servers/{server}/os-volume_attachments"
         made = self.served.http.post(path, headers=sent, json=body)
         assert made.status_code == 200, made.text

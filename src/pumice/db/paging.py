@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 MAX_LIMIT = 1000
 _MAX_OFFSET = 2**31 - 1
+_MAX_PARTS = 16
+"""Sort keys of a list, comparisons of a filter: each becomes a part of the statement."""
 
 Direction = Literal["asc", "desc"]
 Filter = Callable[[str, str], ColumnElement[bool]]
@@ -170,6 +172,8 @@ class Listing:
             found = [(self.default_sort[0][0], params["sort_dir"])]
         else:
             return ()
+        if len(found) > _MAX_PARTS:
+            raise InvalidField("sort", params.get("sort") or params["sort_key"], f"give {_MAX_PARTS} keys at most")
         return tuple(self._sort(key.strip(), direction.strip()) for key, direction in found)
 
     def _sort(self, key: str, direction: str) -> tuple[str, Direction]:
@@ -230,7 +234,10 @@ def time_filter(column: ColumnElement[Any]) -> Filter:
 
     def condition(name: str, text: str) -> ColumnElement[bool]:
         conditions = []
-        for part in text.split(","):
+        parts = text.split(",")
+        if len(parts) > _MAX_PARTS:
+            raise InvalidField(name, text, f"give {_MAX_PARTS} comparisons at most")
+        for part in parts:
             word, colon, rest = part.strip().partition(":")
             if not colon or word not in _COMPARISONS:
                 word, rest = "eq", part

@@ -2,7 +2,7 @@
 
 from pumice.caller import Caller
 from pumice.db.engine import Transaction
-from pumice.errors import Forbidden, Unauthorized
+from pumice.errors import Forbidden
 from pumice.identity import access_rules, generation
 from pumice.identity.access_rules import Asked
 from pumice.identity.model import Grant
@@ -27,9 +27,10 @@ class Identity:
         service_digest: str | None,
         asked: Asked | None = None,
     ) -> Caller:
-        """Who the token speaks for, as of this transaction. An invalid service token gives no rights.
+        """Who the token speaks for, as of this transaction.
 
-        Raises Unauthorized; Forbidden when the token's application credential is limited to other requests (what
+        Raises Unauthorized, also for an invalid service token: the service that sent it must hear of it;
+        Forbidden when the token's application credential is limited to other requests (what
         another service asks on behalf of its own, allowed caller is not looked at again)."""
         current = generation.current(tx)
         grant = self.tokens.grant(tx, token_digest, current)
@@ -40,10 +41,7 @@ class Identity:
         return caller_of(grant, request_id, from_service)
 
     def _is_service(self, tx: Transaction, digest: str, current: int) -> bool:
-        try:
-            return "service" in self.tokens.grant(tx, digest, current).role_names
-        except Unauthorized:
-            return False
+        return "service" in self.tokens.grant(tx, digest, current).role_names
 
     def close(self) -> None:
         self.passwords.close()

@@ -15,6 +15,9 @@ import msgspec
 from pumice.api.edge.versions import Microversion, Since
 from pumice.errors import BadRequest, InvalidField
 
+MAX_PARAMETERS = 256
+"""Of a query: each may become a condition, and the databases take only so many."""
+
 _LARGEST = 2**63 - 1
 _LONG_NUMBER = re.compile(rb"[0-9]{19,}")
 _PLACE = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
@@ -60,7 +63,10 @@ def query_struct(kind: type[msgspec.Struct], params: Mapping[str, str]) -> Any:
 def parse_query(query: bytes) -> dict[str, str]:
     """`a=1&b=2`; the last of several with one name. Raises BadRequest for texts that are no UTF-8 or hold NUL."""
     params: dict[str, str] = {}
-    for part in query.decode("latin-1").split("&"):
+    parts = query.decode("latin-1").split("&")
+    if len(parts) > MAX_PARAMETERS:
+        raise BadRequest(f"The query has {len(parts)} parameters; give {MAX_PARAMETERS} at most.")
+    for part in parts:
         if not part:
             continue
         name, _, value = part.partition("=")

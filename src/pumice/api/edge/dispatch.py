@@ -158,11 +158,15 @@ class _Exchange:
     def _segments(self) -> list[str]:
         """The path's parts, decoded one by one. Raises NotFound for what no path can be."""
         raw: bytes = self.scope.get("raw_path") or self.path.encode()
+        if not raw.startswith(b"/"):
+            raise NotFound("The path does not begin with a slash.")
         if b"%" not in raw and raw.isascii():
             parts = raw.decode().split("/")[1:]
         else:
             try:
-                parts = [unquote(part, errors="strict") for part in raw.decode("latin-1").split("/")[1:]]
+                encoded = raw.decode("latin-1").split("/")[1:]
+                self.face = self.edge.faces.get(encoded[0])  # so that what is wrong is said in its envelope
+                parts = [unquote(part, errors="strict") for part in encoded]
                 self.path = "/" + "/".join(parts)
                 self.path.encode()
             except (UnicodeDecodeError, UnicodeEncodeError):

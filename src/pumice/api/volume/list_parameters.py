@@ -60,8 +60,9 @@ def list_params(call: Call, resource: Resource) -> dict[str, str]:
         allowed = {*offered(call, resource), *GENERAL}
         refused = sorted(name for name in call.params if name not in allowed)
         if refused:
+            named = ", ".join(name[:64] for name in refused[:10]) + (", ..." if len(refused) > 10 else "")
             raise BadRequest(
-                f"Invalid filters {', '.join(name[:64] for name in refused)} are found in query options;"
+                f"Invalid filters {named} are found in query options;"
                 f" {resource}s can be filtered by {', '.join(offered(call, resource))}."
             )
     return params
