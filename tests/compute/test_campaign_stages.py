@@ -11,12 +11,13 @@ import pytest
 
 from pumice.block import queries as block_queries
 from pumice.caller import Caller
-from pumice.compute import queries, resizing, server_creation, server_images, shelving
+from pumice.compute import queries, rebuilding, resizing, server_creation, server_images, shelving
 from pumice.compute.model import WantedDisk, WantedServer
 from pumice.compute.operations import OPERATIONS
 from pumice.compute.operations.attach_volume import ATTACH_OFFLOADED
 from pumice.compute.operations.clear_kept import CLEAR_KEPT, ClearKept
 from pumice.compute.operations.move_attachment import PARK_ATTACHMENT, RETURN_ATTACHMENT, park_all, return_all
+from pumice.compute.operations.rebuild_server import REBUILD_SERVER
 from pumice.compute.operations.resize_server import CONFIRM_RESIZE, RESIZE_SERVER, REVERT_RESIZE
 from pumice.compute.operations.shelve_server import OFFLOAD_SERVER, SHELVE_SERVER, UNSHELVE_SERVER
 from pumice.compute.operations.snapshot_server import SNAPSHOT_SERVER, SNAPSHOT_VOLUMES
@@ -193,12 +194,68 @@ def check_no_image(database: Database, world: World) -> None:
     assert world.hypervisor is not None and world.hypervisor.state(the_server(database)) is GuestState.RUNNING
 
 
+def ask_rebuild(database: Database) -> str:
+    """From the kernel's image, which has no disk; or, of a server on a volume, with other bytes in its volume."""
+    server_id = the_server(database)
+    found = database.run_read(queries.server, server_id)
+    image_id = IMAGE if found is not None and found.image_id is None else KERNEL
+    changes = {"name": "rebuilt", "metadata": {"of": "new"}}
+    database.run_write(rebuilding.rebuild, MEMBER, server_id, image_id, changes, reimage=True)
+    live = database.run_read(store.list_operations, subject_id=server_id, live=True)
+    return next(one.id for one in live if one.subject_type == "server")
+
+
+def names(database: Database) -> tuple[str | None, dict[str, str]]:
+    found = database.run_read(queries.server_even_deleted, the_server(database))
+    assert found is not None
+    return found.name, found.metadata
+
+
+def check_rebuilt(database: Database, world: World) -> None:
+    check_stage("ACTIVE")(database, world)
+    assert world.servers is not None and names(database) == ("rebuilt", {"of": "new"})
+    assert sorted(path.name for path in (world.servers / the_server(database)).iterdir()) == ["kernel"]
+
+
+def check_not_rebuilt(database: Database, world: World) -> None:
+    check_running(database, world)
+    assert world.servers is not None and names(database) == ("guest", {})
+    assert sorted(path.name for path in (world.servers / the_server(database)).iterdir()) == ["kernel", "root.raw"]
+    assert [one.image_id for one in database.run_read(queries.mappings_of, [the_server(database)])][:1] == [IMAGE]
+
+
+def on_volume_with_bytes(database: Database, world: World) -> None:
+    on_volume(database, world)
+    with Path(world.backends[BACKEND].storage.locate(the_volume(database)).path).open("r+b") as disk:
+        disk.write(b"of the guest")
+
+
+def first_bytes(database: Database, world: World) -> bytes:
+    return Path(world.backends[BACKEND].storage.locate(the_volume(database)).path).read_bytes()[:12]
+
+
+def check_reimaged(database: Database, world: World) -> None:
+    check_stage("ACTIVE")(database, world)
+    assert first_bytes(database, world) == b"k" * 12 and names(database)[0] == "rebuilt"
+    assert [one.volume_id for one in world.backends[BACKEND].storage.volumes()] == [the_volume(database)]
+    assert list(world.backends[BACKEND].storage.snapshots()) == []
+
+
+def check_not_reimaged(database: Database, world: World) -> None:
+    check_running(database, world)
+    assert first_bytes(database, world) == b"of the guest" and names(database)[0] == "guest"
+
+
 CAMPAIGN = Campaign(
     __name__,
     REGISTRY,
     open_world,
     PLACES,
     [
+        OperationCase(REBUILD_SERVER, ask_rebuild, check_rebuilt, check_not_rebuilt, staged()),
+        OperationCase(
+            REBUILD_SERVER, ask_rebuild, check_reimaged, check_not_reimaged, on_volume_with_bytes, "rebuild on a volume"
+        ),
         OperationCase(RESIZE_SERVER, ask_stage(resize), check_stage("VERIFY_RESIZE"), check_running, staged()),
         OperationCase(
             CONFIRM_RESIZE,

@@ -10,11 +10,12 @@ from pumice.block import queries as block_queries
 from pumice.block import volumes
 from pumice.block.volumes import Source, Wanted
 from pumice.clock import SECOND
-from pumice.compute import flavors, queries, resizing, server_images, servers, shelving, states
+from pumice.compute import flavors, queries, rebuilding, resizing, server_images, servers, shelving, states
 from pumice.compute.expiry import end_stages
 from pumice.compute.model import WantedDisk
 from pumice.compute.operations.observe import observe_guests
 from pumice.compute.volume_attachments import attach, detach
+from pumice.db.schema import images as image_rows
 from pumice.db.schema import servers as rows
 from pumice.errors import BadRequest, Conflict, InvalidField
 from pumice.faults import Plan, planned
@@ -327,3 +328,60 @@ def test_a_suspended_guest_that_lost_its_memory_is_not_resumed_but_started(cloud
     )
     assert observe_guests(cloud.database, cloud.world) == [server]
     assert cloud.found(server).status == "SHUTOFF"
+
+
+def test_a_rebuild_makes_the_root_disk_anew_and_keeps_the_volumes(cloud: ComputeCloud) -> None:
+    server, volume = with_root(cloud), cloud.volume()
+    cloud.write(attach, cloud.member, server, volume)
+    cloud.settle()
+    other = cloud.image(b"another system")
+    changes = {"name": "new", "metadata": {"a": "b"}, "description": "told"}
+    shown = cloud.write(rebuilding.rebuild, cloud.member, server, other, changes, reimage=False).server
+    assert (shown.status, shown.task_state, shown.image_id, shown.name) == ("REBUILD", "rebuilding", other, "new")
+    cloud.settle()
+    found = cloud.found(server)
+    assert (found.status, found.image_id, found.metadata, found.description) == ("ACTIVE", other, {"a": "b"}, "told")
+    assert root(cloud, server).read_bytes() == b"another system".ljust(512, b"\0")
+    assert cloud.disks(server)[volume].live and beside(cloud) == [server]
+    assert cloud.last_action(server) == ("rebuild", None, "Success")
+
+
+def test_a_failed_rebuild_leaves_everything_as_it_was(cloud: ComputeCloud) -> None:
+    server = with_root(cloud)
+    image = cloud.found(server).image_id
+    missing = cloud.image(b"another")
+    cloud.images.path(missing).unlink()
+    cloud.write(rebuilding.rebuild, cloud.member, server, missing, {"name": "new"}, reimage=False)
+    cloud.settle()
+    found = cloud.found(server)
+    assert (found.status, found.image_id, found.name) == ("ACTIVE", image, "guest")
+    assert root(cloud, server).read_bytes()[: len(DATA)] == DATA and beside(cloud) == [server]
+    message = cloud.last_action(server)[1]
+    assert message is not None and "missing in the image store" in message
+    with pytest.raises(BadRequest, match="could not be found"):
+        cloud.write(rebuilding.rebuild, cloud.member, server, server, {}, reimage=False)
+
+
+def test_a_root_volume_is_reimaged_from_2_93_on(cloud: ComputeCloud) -> None:
+    first = cloud.image(DATA)
+    disks = (WantedDisk(source_type="image", uuid=first, volume_size=1, boot_index=0),)
+    server = cloud.server(disks=disks)
+    system = str(cloud.read(queries.mappings_of, [server])[0].volume_id)
+    other = cloud.image(b"another system", properties={"told": "too"})
+    with pytest.raises(BadRequest, match=r"different image for a volume-backed server: .* 2\.93"):
+        cloud.write(rebuilding.rebuild, cloud.member, server, other, {}, reimage=False)
+    cloud.write(rebuilding.rebuild, cloud.member, server, first, {}, reimage=False)
+    cloud.settle()
+    cloud.write(rebuilding.rebuild, cloud.member, server, other, {}, reimage=True)
+    cloud.settle()
+    volume = cloud.read(block_queries.volume, system)
+    assert volume is not None and volume.image_metadata is not None
+    assert (volume.status, volume.image_metadata["image_id"], volume.image_metadata["told"]) == ("in-use", other, "too")
+    assert (cloud.found(server).status, cloud.found(server).image_id) == ("ACTIVE", None)
+    assert [one.volume_id for one in cloud.storage.volumes()] == [system]
+    assert list(cloud.storage.snapshots()) == []
+    larger = cloud.image(b"x" * (1 << 20))
+    with cloud.database.write() as tx:
+        tx.execute(image_rows.update().where(image_rows.c.id == larger).values(min_disk=2))
+    with pytest.raises(BadRequest, match=r"has 1 GiB; image .* needs 2 GiB"):
+        cloud.write(rebuilding.rebuild, cloud.member, server, larger, {}, reimage=True)

@@ -66,7 +66,7 @@ def prepare(tx: Transaction, caller: Caller, wanted: WantedServer, multiattach: 
         raise BadRequest(error.message) from error
     plan = boot_disks.plan(tx, caller, wanted, flavor)
     if plan.image is not None:
-        _check_size(flavor, plan.image)
+        check_size(flavor, plan.image)
     keypair = _keypair(tx, caller, wanted.key_name)
     _check_counts(wanted, plan)
     if wanted.availability_zone is not None and wanted.availability_zone not in hosts.zones(tx):
@@ -85,7 +85,7 @@ def prepare(tx: Transaction, caller: Caller, wanted: WantedServer, multiattach: 
     )
 
 
-def _check_size(flavor: Flavor, image: Image) -> None:
+def check_size(flavor: Flavor, image: Image) -> None:
     """The flavor must hold the image."""
     if image.min_ram > flavor.memory_mib:
         raise BadRequest(

@@ -87,6 +87,13 @@ TRANSITIONS = (
     Transition(action="suspend", allowed=("active",), operation="server.suspend", task_states=("suspending",)),
     Transition(action="resume", allowed=("suspended",), operation="server.resume", task_states=("resuming",)),
     Transition(
+        action="rebuild",
+        allowed=("active", "stopped", "error"),
+        operation="server.rebuild",
+        task_states=("rebuilding", "rebuilding", "rebuilding", "rebuild_block_device_mapping", "rebuild_spawning"),
+        running_status="REBUILD",
+    ),
+    Transition(
         action="create image",
         allowed=_RUNNABLE,
         operation="server.snapshot",

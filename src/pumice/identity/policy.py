@@ -65,6 +65,8 @@ RULES: dict[str, str] = {
     # Compute.
     "compute:*": "@member",
     "compute:servers:create": "@maker",
+    "compute:old_volumes:create": "@maker",
+    "compute:old_snapshots:create": "@maker",
     "compute:*:get*": "@reader",
     "compute:*:list*": "@reader",
     "compute:*:show*": "@reader",

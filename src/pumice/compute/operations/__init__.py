@@ -10,6 +10,7 @@ from pumice.compute.operations.detach_volume import DETACH_VOLUME
 from pumice.compute.operations.move_attachment import PARK_ATTACHMENT, RETURN_ATTACHMENT
 from pumice.compute.operations.power_server import POWER_OPERATIONS
 from pumice.compute.operations.read_console import READ_CONSOLE
+from pumice.compute.operations.rebuild_server import REBUILD_SERVER
 from pumice.compute.operations.resize_server import CONFIRM_RESIZE, RESIZE_SERVER, REVERT_RESIZE
 from pumice.compute.operations.shelve_server import OFFLOAD_SERVER, SHELVE_SERVER, UNSHELVE_SERVER
 from pumice.compute.operations.snapshot_server import SNAPSHOT_SERVER, SNAPSHOT_VOLUMES
@@ -19,6 +20,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     CREATE_SERVER,
     DELETE_SERVER,
     *POWER_OPERATIONS,
+    REBUILD_SERVER,
     RESIZE_SERVER,
     CONFIRM_RESIZE,
     REVERT_RESIZE,

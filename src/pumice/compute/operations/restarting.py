@@ -1,6 +1,7 @@
 """Guests that are stopped and started with another definition: what rebuild, resize and their ways back share.
 
-The arguments of these operations have server_id, host, event_id and `runs`: whether the guest was running.
+The arguments of these operations have server_id, host, event_id and `runs`: whether the guest was running; and
+`old_guest` where the rows have what is new already.
 """
 
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ def start_as_it_was(run: Run[Any]) -> None:
         return
     hypervisor, server_id = run.world.hypervisor, run.arguments.server_id
     if hypervisor.state(server_id) not in (GuestState.RUNNING, GuestState.PAUSED):
-        hypervisor.define(guest_of(run))
+        hypervisor.define(guest_of(run, **getattr(run.arguments, "old_guest", {})))
     if run.arguments.runs:
         hypervisor.start_guest(server_id)
 

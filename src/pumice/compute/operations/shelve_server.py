@@ -38,7 +38,6 @@ from pumice.compute.operations.definitions import guest_of
 from pumice.compute.operations.settling import at_host, finish_action, settle_server, take_server
 from pumice.db.engine import Transaction
 from pumice.db.schema import servers
-from pumice.errors import PumiceError
 from pumice.images import images
 from pumice.images.store import Stored
 from pumice.operations import store
@@ -189,14 +188,11 @@ def mark_back(tx: Transaction, run: Run[UnshelveServer]) -> None:
 
 
 def delete_shelved_image(tx: Transaction, run: Run[Any], image_id: str) -> None:
-    """Nobody needs it any more; one that its owner protected or deleted is left as it is."""
-    if run.world.images is None or images.find(tx, image_id) is None:
-        return
-    try:
-        store.give_up(tx, run.operation_id, "image", image_id)
+    """Nobody needs it any more; one that its owner protected or deleted, or that is being used, is left as it is."""
+    store.give_up(tx, run.operation_id, "image", image_id)
+    image = images.find(tx, image_id)
+    if image is not None and not image.protected and not store.live_for(tx, "image", image_id):
         images.delete(tx, system_caller(run.row.request_id), image_id)
-    except PumiceError:
-        return
 
 
 def not_back(tx: Transaction, run: Run[UnshelveServer], reason: str) -> None:
