@@ -11,6 +11,7 @@ operation of each face has a line in OPERATIONS; a route without one fails the t
     member_or_service    the same, or a service
     maker                admin or member, and the token is for a project: something is made in it
     maker_or_service     the same, or a service with a project
+    keeper               admin or member, whatever the token is for: of what belongs to the user, not to a project
     admin                admin
     admin_reader         admin; role reader on the system
     own_project          the same, or any token for the project of the path
@@ -44,6 +45,8 @@ def allowed(word: str, role: str, scope: str) -> bool:
             return in_project and "member" in roles
         case "maker_or_service":
             return in_project and bool(roles & {"member", "service"})
+        case "keeper":
+            return "member" in roles
         case "admin":
             return "admin" in roles
         case "admin_reader":
@@ -231,6 +234,14 @@ volume admin                 GET /clusters/{cluster_name}
 volume admin                 PUT /clusters/enable
 volume admin                 PUT /clusters/disable
 volume admin                 POST /workers/cleanup
+volume member                POST /volumes/{volume_id}/action revert
+volume member                POST /volumes/{volume_id}/action os-reimage
+volume admin                 POST /volumes/{volume_id}/action os-migrate_volume
+volume admin                 POST /volumes/{volume_id}/action os-migrate_volume_completion
+volume admin                 POST /volumes/{volume_id}/action os-extend_volume_completion
+volume admin                 PUT /os-services/failover
+volume admin                 PUT /os-services/get-log
+volume admin                 PUT /os-services/set-log
 volume reader                GET /extensions
 
 image maker                  POST /images
@@ -244,8 +255,30 @@ image member                 PUT /images/{image_id}/tags/{tag}
 image member                 DELETE /images/{image_id}/tags/{tag}
 image member                 PUT /images/{image_id}/file
 image reader                 GET /images/{image_id}/file
+image member                 POST /images/{image_id}/members
+image reader                 GET /images/{image_id}/members
+image reader                 GET /images/{image_id}/members/{member_id}
+image member                 PUT /images/{image_id}/members/{member_id}
+image member                 DELETE /images/{image_id}/members/{member_id}
+image member                 POST /images/{image_id}/import
+image member                 PUT /images/{image_id}/stage
+image anyone                 GET /info/import
+image anyone                 GET /info/stores
+image anyone                 GET /schemas/member
+image anyone                 GET /schemas/members
+image member                 POST /images/{image_id}/members
+image reader                 GET /images/{image_id}/members
+image reader                 GET /images/{image_id}/members/{member_id}
+image member                 PUT /images/{image_id}/members/{member_id}
+image member                 DELETE /images/{image_id}/members/{member_id}
+image member                 POST /images/{image_id}/import
+image member                 PUT /images/{image_id}/stage
+image anyone                 GET /info/import
+image anyone                 GET /info/stores
 image anyone                 GET /schemas/image
 image anyone                 GET /schemas/images
+image anyone                 GET /schemas/member
+image anyone                 GET /schemas/members
 
 compute reader               GET /flavors
 compute reader               GET /flavors/detail
@@ -287,6 +320,49 @@ compute member               PUT /servers/{server_id}/os-volume_attachments/{vol
 compute member               DELETE /servers/{server_id}/os-volume_attachments/{volume_id}
 compute reader               GET /servers/{server_id}/os-instance-actions
 compute reader               GET /servers/{server_id}/os-instance-actions/{request_id}
+compute maker                POST /os-volumes_boot
+compute reader               GET /servers/{server_id}/metadata
+compute member               POST /servers/{server_id}/metadata
+compute member               PUT /servers/{server_id}/metadata
+compute reader               GET /servers/{server_id}/metadata/{key}
+compute member               PUT /servers/{server_id}/metadata/{key}
+compute member               DELETE /servers/{server_id}/metadata/{key}
+compute reader               GET /servers/{server_id}/tags
+compute member               PUT /servers/{server_id}/tags
+compute member               DELETE /servers/{server_id}/tags
+compute reader               GET /servers/{server_id}/tags/{tag}
+compute member               PUT /servers/{server_id}/tags/{tag}
+compute member               DELETE /servers/{server_id}/tags/{tag}
+compute reader               GET /os-keypairs
+compute reader               GET /os-keypairs/{keypair_name}
+compute keeper               POST /os-keypairs
+compute keeper               DELETE /os-keypairs/{keypair_name}
+compute member               POST /servers/{server_id}/action resize
+compute member               POST /servers/{server_id}/action confirmResize
+compute member               POST /servers/{server_id}/action revertResize
+compute member               POST /servers/{server_id}/action shelve
+compute admin                POST /servers/{server_id}/action shelveOffload
+compute member               POST /servers/{server_id}/action unshelve
+compute member               POST /servers/{server_id}/action createImage
+compute reader               GET /os-quota-sets/{project_id}/detail
+compute admin                PUT /os-quota-sets/{project_id}
+compute admin                DELETE /os-quota-sets/{project_id}
+compute admin                GET /os-quota-class-sets/{class_name}
+compute admin                PUT /os-quota-class-sets/{class_name}
+compute admin                GET /os-hypervisors/statistics
+compute admin                GET /os-hypervisors/{hypervisor_id}/servers
+compute admin                GET /os-hypervisors/{hypervisor_id}/search
+compute admin                GET /os-hypervisors/{hypervisor_id}/uptime
+compute admin                GET /os-aggregates
+compute admin                POST /os-aggregates
+compute admin                GET /os-aggregates/{aggregate_id}
+compute reader               GET /servers/{server_id}/os-interface
+compute member               POST /servers/{server_id}/os-interface
+compute reader               GET /servers/{server_id}/os-interface/{port_id}
+compute member               DELETE /servers/{server_id}/os-interface/{port_id}
+compute reader               GET /servers/{server_id}/os-security-groups
+compute reader               GET /os-security-groups
+compute reader               GET /os-floating-ips
 compute reader               GET /limits
 compute reader               GET /os-quota-sets/{project_id}
 compute reader               GET /os-quota-sets/{project_id}/defaults

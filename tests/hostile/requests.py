@@ -36,6 +36,8 @@ BODIES: Mapping[str, Any] = {
     "image PATCH /images/{image_id}": [{"op": "replace", "path": "/name", "value": "new"}],
     "image POST /images": {"name": "new"},
     "image PUT /images/{image_id}/file": {},
+    "image PUT /images/{image_id}/stage": {},
+    "image POST /images/{image_id}/import": {"method": {"name": "web-download"}},
 }
 """Bodies of which the type alone does not tell what they need."""
 

@@ -107,9 +107,16 @@ NOBODY = {"identity POST /groups": "there are no groups"}
 """What even administrators are refused."""
 
 NOT_THERE = {
+    "image GET /images/{image_id}/members/{member_id}": "nobody shares it",
+    "compute GET /servers/{server_id}/metadata/{key}": "the server has none",
+    "compute GET /servers/{server_id}/tags/{tag}": "the server has none",
+    "compute GET /os-keypairs/{keypair_name}": "the caller has none",
+    "compute GET /os-aggregates/{aggregate_id}": "there are no aggregates",
+    "compute GET /servers/{server_id}/os-interface/{port_id}": "there are no ports",
     "compute GET /os-networks/{network_id}": "there are no networks",
     "compute GET /flavors/{flavor_id}/os-extra_specs/{key}": "the flavor has none",
     "volume GET /clusters/{cluster_name}": "there are no clusters",
+    "image GET /images/{image_id}/members/{member_id}": "the image is shared with nobody",
     "identity GET /groups/{group_id}": "there are no groups",
     "identity GET /groups/{group_id}/users": "there are no groups",
     "identity GET /projects/{project_id}/groups/{group_id}/roles": "there are no groups",
