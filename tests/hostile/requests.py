@@ -32,6 +32,7 @@ BODIES: Mapping[str, Any] = {
     "volume PUT /snapshots/{snapshot_id}": {"snapshot": {"name": "new"}},
     "volume PUT /snapshots/{snapshot_id}/metadata/{key}": {"meta": {"colour": "new"}},
     "volume POST /attachments/{attachment_id}/action os-complete": {"os-complete": {}},
+    "compute PUT /servers/{server_id}/metadata/{key}": {"meta": {"colour": "new"}},
     "compute POST /servers/{server_id}/action reboot": {"reboot": {"type": "SOFT"}},
     "image PATCH /images/{image_id}": [{"op": "replace", "path": "/name", "value": "new"}],
     "image POST /images": {"name": "new"},

@@ -102,11 +102,17 @@ def _seen(way: Way, role: str, scope: str) -> tuple[int, ...]:
     return (route.status, 403 if set(names_in(route)) & set(FOREIGN) else 404)
 
 
-NEEDING_MORE = {"identity GET /auth/tokens": "the token to look at, in X-Subject-Token"}
+NEEDING_MORE = {
+    "compute GET /os-hypervisors/{hypervisor_id}/uptime": "it is not known here",
+    "identity GET /auth/tokens": "the token to look at, in X-Subject-Token",
+}
 NOBODY = {"identity POST /groups": "there are no groups"}
 """What even administrators are refused."""
 
 NOT_THERE = {
+    "compute GET /servers/{server_id}/ips/{network}": "there are no networks",
+    "compute GET /os-hypervisors/{hypervisor_id}/servers": "it is looked for by a part of its name",
+    "compute GET /os-hypervisors/{hypervisor_id}/search": "it is looked for by a part of its name",
     "image GET /images/{image_id}/members/{member_id}": "nobody shares it",
     "compute GET /servers/{server_id}/metadata/{key}": "the server has none",
     "compute GET /servers/{server_id}/tags/{tag}": "the server has none",
