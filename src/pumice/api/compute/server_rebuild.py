@@ -66,7 +66,7 @@ def rebuild(tx: Transaction, call: Call) -> Any:
         if refused:
             raise InvalidField(f"rebuild.{name}", "...", why)
     changes = {name: getattr(asked, name) for name in _COLUMNS if getattr(asked, name) is not UNSET}
-    check_changes(changes)
+    check_changes(changes, call.version)
     if changes.get("user_data"):
         check_user_data("rebuild.user_data", changes["user_data"])
     elif "user_data" in changes:
