@@ -264,17 +264,6 @@ image member                 POST /images/{image_id}/import
 image member                 PUT /images/{image_id}/stage
 image anyone                 GET /info/import
 image anyone                 GET /info/stores
-image anyone                 GET /schemas/member
-image anyone                 GET /schemas/members
-image member                 POST /images/{image_id}/members
-image reader                 GET /images/{image_id}/members
-image reader                 GET /images/{image_id}/members/{member_id}
-image member                 PUT /images/{image_id}/members/{member_id}
-image member                 DELETE /images/{image_id}/members/{member_id}
-image member                 POST /images/{image_id}/import
-image member                 PUT /images/{image_id}/stage
-image anyone                 GET /info/import
-image anyone                 GET /info/stores
 image anyone                 GET /schemas/image
 image anyone                 GET /schemas/images
 image anyone                 GET /schemas/member
