@@ -79,7 +79,7 @@ def test_a_free_text_in_a_path_is_never_an_accident(world: World, way: Way) -> N
         for name in set(names_in(route)) & set(FREE):
             for strange in STRANGE_IDS:
                 marked = path_of(face, route, {**world.ids, **_other_words(name, "\0")}).replace("\0", strange)
-                reply = world.ask("GET", marked, world.admin, **version_header(face, route))
+                reply = world.ask("GET", marked, world.admin, None, **version_header(face, route))
                 assert reply.status < 500, (strange, reply)
                 if reply.status >= 400:
                     message_of(face, reply)
@@ -154,7 +154,7 @@ def test_a_query_of_nonsense_is_refused_or_does_not_matter(world: World, way: Wa
     with world.nothing_changes():
         queries = [(name, text, f"{name}={text}") for name, texts in QUERIES.items() for text in texts]
         for name, text, query in [*queries, *(("", "", text) for text in odd)]:
-            reply = world.ask("GET", f"{path}?{query}", world.admin, **version_header(face, route))
+            reply = world.ask("GET", f"{path}?{query}", world.admin, None, **version_header(face, route))
             wrong = _wrong(face, reply, name)
             if not wrong and operation(way) in PAGED and text in REFUSED.get(name, ()) and reply.status != 400:
                 wrong = f"{reply.status} instead of 400"
@@ -181,7 +181,7 @@ def test_another_method_is_refused_naming_those_there_are(world: World, way: Way
     there = {one.method for one in face.routes if one.path == route.path} | {"HEAD", "OPTIONS"}
     with world.nothing_changes():
         for method in {"PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"} - there:
-            reply = world.ask(method, path, world.admin, **version_header(face, route))
+            reply = world.ask(method, path, world.admin, None, **version_header(face, route))
             assert reply.status in (404, 405), (method, reply)
             message_of(face, reply)
             if reply.status == 405:
@@ -251,7 +251,7 @@ def test_headers_of_proxies_and_caches_are_no_way_in(world: World) -> None:
     names = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix")
     for name in (*names, "Forwarded", "If-Match", "If-None-Match", "If-Modified-Since", "Range", "Origin", "Cookie"):
         for text in strange:
-            reply = world.ask("GET", "/volume/v3/volumes/detail", world.admin, **{name: text})
+            reply = world.ask("GET", "/volume/v3/volumes/detail", world.admin, None, **{name: text})
             assert (reply.status, reply.body) == (plain.status, plain.body), (name, text)
 
 

@@ -113,7 +113,6 @@ NOT_THERE = {
     "compute GET /servers/{server_id}/ips/{network}": "there are no networks",
     "compute GET /os-hypervisors/{hypervisor_id}/servers": "it is looked for by a part of its name",
     "compute GET /os-hypervisors/{hypervisor_id}/search": "it is looked for by a part of its name",
-    "image GET /images/{image_id}/members/{member_id}": "nobody shares it",
     "compute GET /servers/{server_id}/metadata/{key}": "the server has none",
     "compute GET /servers/{server_id}/tags/{tag}": "the server has none",
     "compute GET /os-keypairs/{keypair_name}": "the caller has none",
