@@ -239,7 +239,7 @@ def test_a_key_pair_is_checked_and_its_private_half_is_kept_nowhere(cloud: Compu
         with pytest.raises(InvalidField, match="public_key"):
             cloud.write(keypairs.create, cloud.member, "bad", kind=kind, public_key=text)
     made = cloud.write(keypairs.create, cloud.member, "made", kind="ssh", public_key=None)
-    assert made.private_key is not None and made.private_key.startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+    assert made.private_key is not None and made.private_key.startswith("-----BEGIN OPENSSH ")
     assert made.keypair.public_key.startswith("ssh-ed25519 ")
     cloud.write(keypairs.delete, cloud.member, "made")
     with pytest.raises(NotFound):

@@ -139,7 +139,8 @@ def zones_detail(tx: Transaction, call: Call) -> Any:
 
 SERVICE = View(
     "service",
-    Field("id"),
+    Field("id", lambda service: int(service.id[:7], 16), until="2.52"),
+    Field("id", since="2.53"),
     Field("binary"),
     Field("host"),
     Field("zone", lambda service: service.availability_zone),
