@@ -156,7 +156,6 @@ CHANGING = Scene(
             ours("cinder show kept", {"status": re.compile("in-use|reserved")}),
         ),
         mine("nova unshelve {guest}", ours("openstack server show {guest}", ACTIVE), disk_of("guest", "kept")),
-        mine(),
         mine(
             "openstack server image create --name pictured {guest}",
             lists("glance image-list", {"Name": "pictured"}, user="demo"),
