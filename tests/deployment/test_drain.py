@@ -96,15 +96,7 @@ def test_a_request_that_waits_for_its_operation_is_answered_before_the_agent_end
             return bool(found["status"] == "available")
 
         wait_until(available, 30, "the volume is available")
-        reserved = http.post(
-            f"{url}/volume/v3/attachments",
-            headers=token,
-            json={"attachment": {"volume_uuid": made, "instance_uuid": None}},
-        )
-        assert reserved.status_code in (200, 400), reserved.text
-        body = {"attachment": {"volume_uuid": made, "instance_uuid": "0b9d6a1e-6b3f-4b5e-9d0c-0d6f1b0d8a11"}}
-        if reserved.status_code == 400:
-            reserved = http.post(f"{url}/volume/v3/attachments", headers=token, json=body)
+        reserved = http.post(f"{url}/volume/v3/attachments", headers=token, json={"attachment": {"volume_uuid": made}})
         assert reserved.status_code == 200, reserved.text
         attachment = reserved.json()["attachment"]["id"]
         connector = {
@@ -116,21 +108,21 @@ def test_a_request_that_waits_for_its_operation_is_answered_before_the_agent_end
             "multipath": False,
             "mountpoint": "/dev/vdb",
         }
-        text = httpx.Request(
+        update = httpx.Request(
             "PUT", f"{url}/volume/v3/attachments/{attachment}", headers=token,
             json={"attachment": {"connector": connector}},
         )  # fmt: skip
-        text.read()
-        head = f"PUT {text.url.path} HTTP/1.1\r\n" + "".join(
-            f"{name}: {value}\r\n" for name, value in text.headers.items()
+        update.read()
+        head = f"PUT {update.url.path} HTTP/1.1\r\n" + "".join(
+            f"{name}: {value}\r\n" for name, value in update.headers.items()
         )
         with socket.create_connection(("127.0.0.1", cloud.port)) as plain:
             plain.settimeout(60)
-            plain.sendall(head.encode() + b"\r\n" + text.content[:10])
+            plain.sendall(head.encode() + b"\r\n" + update.content[:10])
             assert cloud.process is not None
             cloud.process.send(signal.SIGTERM)
             wait_until(lambda: is_refused(cloud), 20, "no new request is taken")
-            plain.sendall(text.content[10:])
+            plain.sendall(update.content[10:])
             answer = b""
             while data := plain.recv(65536):
                 answer += data
