@@ -11,7 +11,7 @@ from pumice.db import schema
 from pumice.db.copy import CannotCopy, copy
 from pumice.db.engine import Database
 from pumice.db.upgrade import upgrade
-from tests.retention.rows import add
+from tests.retention.rows import add, add_to_empty
 from tests.support.databases import Databases
 
 pytestmark = pytest.mark.real
@@ -28,12 +28,18 @@ def upgraded(url: str) -> None:
     database.close()
 
 
+def filled(url: str) -> None:
+    upgraded(url)
+    database = Database(url)
+    with database.write() as tx:
+        fill(tx)
+    database.close()
+
+
 @pytest.fixture
 def source(databases: Databases, database_kind: str) -> Iterator[Database]:
-    with databases.fresh(database_kind, upgraded) as url:
+    with databases.fresh(database_kind, filled) as url:
         opened = Database(url)
-        with opened.write() as tx:
-            fill(tx)
         yield opened
         opened.close()
 
@@ -48,7 +54,7 @@ def target(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Dat
 
 
 def fill(tx: Any) -> None:
-    """Rows with everything that databases see differently: JSON, booleans, NULLs, large numbers, references."""
+    """Rows in every table, with everything that databases see differently: JSON, booleans, NULLs, large numbers."""
     add(tx, schema.domains, id="default")
     user = add(tx, schema.users, domain_id="default")
     add(tx, schema.tokens, user_id=user["id"], methods=["password"])
@@ -61,6 +67,7 @@ def fill(tx: Any) -> None:
     for number in range(10):
         add(tx, schema.events, message_id=new_id(), generated=2**52 + number, payload=HARD[0], traits={"far": 1e300})
     tx.execute(schema.events.delete().where(schema.events.c.sequence == 3))
+    add_to_empty(tx)
 
 
 def test_everything_arrives_and_goes_on_counting(source: Database, target: Database) -> None:
@@ -68,12 +75,12 @@ def test_everything_arrives_and_goes_on_counting(source: Database, target: Datab
     assert copied["volumes"].rows == 1502
     assert copied["events"].rows == 9
     assert set(copied) == set(schema.metadata.tables)
-    for name in ("volumes", "attachments", "volume_types"):
-        table = schema.metadata.tables[name]
-        key = next(iter(table.primary_key.columns))
+    for table in schema.metadata.sorted_tables:
         with source.read() as old, target.read() as new:
-            found = [tx.execute(select(table).order_by(key)).all() for tx in (old, new)]
-        assert sorted(found[0], key=lambda row: str(row[0])) == sorted(found[1], key=lambda row: str(row[0]))
+            found = [sorted(tx.execute(select(table)).all(), key=str) for tx in (old, new)]
+        assert len(found[0]) == copied[table.name].rows > 0, table.name
+        # JSONB tells 1e300 in another way: there the digests of both sides, which know this, were compared.
+        assert found[0] == found[1] or table.name == "events", table.name
     with target.write() as tx:
         add(tx, schema.events, message_id=new_id())
         highest = tx.execute(select(func.max(schema.events.c.sequence))).scalar_one()
