@@ -8,20 +8,29 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from pumice.block import data_changes, migrations, queries, services, volume_changes, volume_types, volumes
+from pumice.block import data_changes, managing, migrations, queries, services, volume_changes, volume_types, volumes
 from pumice.block.model import GIB
 from pumice.block.operations import OPERATIONS
 from pumice.block.operations.keeping import DROP_KEPT, DropKept
+from pumice.block.operations.manage_volume import (
+    LIST_UNMANAGED,
+    MANAGE_SNAPSHOT,
+    MANAGE_VOLUME,
+    UNMANAGE_SNAPSHOT,
+    UNMANAGE_VOLUME,
+)
 from pumice.block.operations.migrate_volume import MIGRATE_VOLUME, OLD_COPY, REMOVE_COPY, RETYPE_VOLUME, RemoveCopy
 from pumice.block.operations.reimage_volume import REIMAGE_VOLUME
 from pumice.block.operations.revert_volume import REVERT_VOLUME
 from pumice.block.services import PoolReport
 from pumice.block.volumes import Wanted
 from pumice.caller import new_id
-from pumice.db.engine import Database
+from pumice.db.engine import Database, Transaction
 from pumice.db.schema import images
 from pumice.db.schema import snapshots as snapshot_rows
+from pumice.db.schema import volumes as volume_rows
 from pumice.images.store import ImageStore
+from pumice.operations import store
 from pumice.operations.model import Registry, exclusive
 from pumice.operations.store import enqueue
 from pumice.operations.world import Backend, World
@@ -220,6 +229,79 @@ def ask_drop_kept(database: Database) -> str:
         return enqueue(tx, DROP_KEPT, kept, subject_id=volume_id, claims=claims, caller=CALLER).id
 
 
+def with_aside(database: Database, world: World) -> None:
+    """The volume was let go; its data is set aside."""
+    with_volume(database, world)
+    volume_id = only_volume(database)
+    ask_unmanage(database)
+    finish(database, world)
+    assert [one.name for one in world.backend(BACKEND).storage.unmanaged()] == [f"volume-{volume_id}"]
+
+
+def with_snapshot_aside(database: Database, world: World) -> None:
+    with_snapshot(database, world)
+    ask_unmanage_snapshot(database)
+    finish(database, world)
+
+
+def first(database: Database) -> str:
+    with database.read() as tx:
+        return str(tx.execute(select(volume_rows.c.id).order_by(volume_rows.c.created_at).limit(1)).scalar_one())
+
+
+def manage_first(tx: Transaction, database: Database) -> None:
+    wanted = managing.WantedVolume(host=f"{BACKEND}#pool", source_name=f"volume-{first(database)}")
+    managing.manage(tx, CALLER, wanted)
+
+
+def manage_snapshot_again(tx: Transaction, database: Database) -> None:
+    name = f"_snapshot-{oldest_snapshot(database)}"
+    managing.manage_snapshot(tx, CALLER, managing.WantedSnapshot(volume_id=only_volume(database), source_name=name))
+
+
+def oldest_snapshot(database: Database) -> str:
+    with database.read() as tx:
+        return str(tx.execute(select(snapshot_rows.c.id).order_by(snapshot_rows.c.created_at).limit(1)).scalar_one())
+
+
+ask_unmanage = asked(lambda tx, database: managing.unmanage(tx, CALLER, only_volume(database)))
+ask_manage = asked(manage_first)
+ask_unmanage_snapshot = asked(lambda tx, database: managing.unmanage_snapshot(tx, CALLER, oldest_snapshot(database)))
+ask_manage_snapshot = asked(manage_snapshot_again)
+ask_list = asked(lambda tx, database: managing.look(tx, CALLER, BACKEND))
+
+
+def rows_and_data(*, live: list[str], snapshots: list[str], aside: int) -> Callable[[Database, World], None]:
+    """The statuses of live volumes and snapshots, and how much is set aside in the pool."""
+
+    def check(database: Database, world: World) -> None:
+        with database.read() as tx:
+            for table, words in ((volume_rows, live), (snapshot_rows, snapshots)):
+                found = tx.execute(select(table.c.status).where(table.c.deleted_at.is_(None))).scalars()
+                assert list(found) == words
+        storage = world.backend(BACKEND).storage
+        assert len(list(storage.unmanaged())) == aside
+        assert len(list(storage.volumes())) == len([word for word in live if word == "available"])
+        assert len(list(storage.snapshots())) == len([word for word in snapshots if word == "available"])
+
+    return check
+
+
+def managed(database: Database, world: World) -> None:
+    rows_and_data(live=["available"], snapshots=[], aside=0)(database, world)
+    (stored,) = world.backend(BACKEND).storage.volumes()
+    assert stored.volume_id != first(database) and stored.size_bytes == GIB
+    with Path(world.backend(BACKEND).storage.locate(stored.volume_id).path).open("rb") as file:
+        file.seek(4096)
+        assert file.read(len(NEW)) == NEW
+
+
+def listed(database: Database, world: World) -> None:
+    with database.read() as tx:
+        (row,) = store.list_operations(tx, kind=LIST_UNMANAGED.kind)
+    assert row.state == "done" and [one["size_bytes"] for one in row.results["list"]] == [GIB]
+
+
 REGISTRY = Registry()
 REGISTRY.add(*OPERATIONS)
 CAMPAIGN = Campaign(
@@ -237,6 +319,31 @@ CAMPAIGN = Campaign(
             has(NEW, migration="error"),
             with_volume,
         ),
+        OperationCase(
+            UNMANAGE_VOLUME,
+            ask_unmanage,
+            rows_and_data(live=[], snapshots=[], aside=1),
+            rows_and_data(live=["available"], snapshots=[], aside=0),
+            with_volume,
+        ),
+        OperationCase(
+            MANAGE_VOLUME, ask_manage, managed, rows_and_data(live=["error"], snapshots=[], aside=1), with_aside
+        ),
+        OperationCase(
+            UNMANAGE_SNAPSHOT,
+            ask_unmanage_snapshot,
+            rows_and_data(live=["available"], snapshots=[], aside=1),
+            rows_and_data(live=["available"], snapshots=["available"], aside=0),
+            with_snapshot,
+        ),
+        OperationCase(
+            MANAGE_SNAPSHOT,
+            ask_manage_snapshot,
+            rows_and_data(live=["available"], snapshots=["available"], aside=0),
+            rows_and_data(live=["available"], snapshots=["error"], aside=1),
+            with_snapshot_aside,
+        ),
+        OperationCase(LIST_UNMANAGED, ask_list, listed, setup=with_aside),
         OperationCase(DROP_KEPT, ask_drop_kept, has(NEW), setup=with_kept),
         OperationCase(RETYPE_VOLUME, ask_retype, retyped, has(NEW, migration="error"), with_volume),
         OperationCase(REMOVE_COPY, ask_remove_copy, has(NEW, backend=OTHER, migration="success"), setup=with_old_copy),

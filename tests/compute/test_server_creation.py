@@ -185,6 +185,10 @@ def test_an_image_that_is_a_list_of_snapshots_is_booted_from_them(cloud: Compute
     assert cloud.read(volumes.get, cloud.member, str(mapping.volume_id)).volume.snapshot_id == taken
     other = cloud.server(image_id=image, disks=(disk("image", cloud.image(b"z" * 512), volume_size=1, boot_index=0),))
     assert [one.snapshot_id for one in mappings(cloud, other)] == [None]
+    of_image = cloud.write(volumes.create, cloud.member, Wanted(size=1, source=volumes.Source(image_id=image))).volume
+    assert of_image.snapshot_id == taken
+    cloud.settle()
+    assert cloud.status(of_image.id) == "available"
     broken = cloud.image(b"", properties={"block_device_mapping": "[{"})
     with pytest.raises(BadRequest, match="malformed"):
         cloud.ask_server(image_id=broken)

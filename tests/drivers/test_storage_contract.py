@@ -12,7 +12,7 @@ import pytest
 
 from pumice import faults
 from pumice.outcomes import Made, Removed
-from pumice.storage.contract import NoSpace, NotFound, StorageError, Unsupported
+from pumice.storage.contract import InUse, NoSpace, NotFound, StorageError, Unsupported
 from pumice.storage.fence import Superseded
 from pumice.storage.file import FileDriver
 from pumice.storage.registry import DRIVERS
@@ -163,6 +163,47 @@ def test_an_image_takes_the_place_of_a_volumes_bytes(pool: OpenedPool, volume: s
         pool.driver.import_file(pool.image(bytes(SIZE + 1), "large"), volume, SIZE, 1, quiet, replace=True)
     assert pool.read(volume, 0, 6) == b"oldold"
     assert pool.leftovers() == []
+
+
+def test_what_is_set_aside_is_no_volume_until_it_is_taken_in(pool: OpenedPool, volume: str) -> None:
+    snapshot, other, again = new_id(), new_id(), new_id()
+    pool.driver.create_snapshot(volume, snapshot, 1, quiet)
+    assert pool.driver.set_aside("volume", volume, f"volume-{volume}") is Removed.DELETED
+    assert pool.driver.set_aside("volume", volume, f"volume-{volume}") is Removed.WAS_ABSENT
+    assert pool.driver.set_aside("snapshot", snapshot, f"_snapshot-{snapshot}") is Removed.DELETED
+    assert pool.volume_ids() == set() and list(pool.driver.snapshots()) == []
+    found = [(one.name, one.size_bytes) for one in pool.driver.unmanaged()]
+    assert found == [(f"_snapshot-{snapshot}", SIZE), (f"volume-{volume}", SIZE)]
+    pool.driver.create(again, SIZE, 1)
+    with pytest.raises(InUse, match="taken"):
+        pool.driver.set_aside("volume", again, f"volume-{volume}")
+    for name in ("../volumes", "", ".hidden", "a/b", "x" * 201):
+        with pytest.raises(StorageError, match="name"):
+            pool.driver.take_in("volume", other, name, "")
+    with pytest.raises(NotFound):
+        pool.driver.take_in("volume", other, "nothing", "")
+    assert pool.driver.take_in("volume", other, f"volume-{volume}", "") is Made.CREATED
+    assert pool.driver.take_in("volume", other, f"volume-{volume}", "") is Made.ALREADY_THERE
+    assert pool.driver.take_in("snapshot", again, f"_snapshot-{snapshot}", other) is Made.CREATED
+    assert [(one.snapshot_id, one.volume_id) for one in pool.driver.snapshots()] == [(again, other)]
+    assert pool.volume_ids() == {other, again} and list(pool.driver.unmanaged()) == []
+    assert pool.read(other, 0, 3) == b"old"
+
+
+def test_of_many_who_take_the_same_data_in_one_gets_it(pool: OpenedPool, volume: str) -> None:
+    pool.driver.set_aside("volume", volume, "data")
+
+    def take(identifier: str) -> str:
+        try:
+            return str(pool.driver.take_in("volume", identifier, "data", ""))
+        except NotFound:
+            return "not there"
+
+    identifiers = [new_id() for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(take, identifiers))
+    assert sorted(outcomes) == sorted([str(Made.CREATED), *["not there"] * 7])
+    assert pool.volume_ids() == {identifiers[outcomes.index(str(Made.CREATED))]}
 
 
 def test_bytes_that_look_like_another_format_are_only_bytes(pool: OpenedPool) -> None:

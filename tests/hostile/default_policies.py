@@ -243,6 +243,20 @@ volume admin                 PUT /os-services/failover
 volume admin                 PUT /os-services/get-log
 volume admin                 PUT /os-services/set-log
 volume reader                GET /extensions
+volume admin                 GET /manageable_volumes
+volume admin                 GET /manageable_volumes/detail
+volume admin                 POST /manageable_volumes
+volume admin                 GET /os-volume-manage
+volume admin                 GET /os-volume-manage/detail
+volume admin                 POST /os-volume-manage
+volume admin                 GET /manageable_snapshots
+volume admin                 GET /manageable_snapshots/detail
+volume admin                 POST /manageable_snapshots
+volume admin                 GET /os-snapshot-manage
+volume admin                 GET /os-snapshot-manage/detail
+volume admin                 POST /os-snapshot-manage
+volume admin                 POST /volumes/{volume_id}/action os-unmanage
+volume admin                 POST /snapshots/{snapshot_id}/action os-unmanage
 
 image maker                  POST /images
 image reader                 GET /images
@@ -289,6 +303,7 @@ compute member               POST /servers/{server_id}/action os-stop
 compute member               POST /servers/{server_id}/action pause
 compute member               POST /servers/{server_id}/action unpause
 compute member               POST /servers/{server_id}/action reboot
+compute member               POST /servers/{server_id}/action rebuild
 compute member               POST /servers/{server_id}/action suspend
 compute member               POST /servers/{server_id}/action resume
 compute admin                POST /servers/{server_id}/action os-resetState
@@ -310,6 +325,16 @@ compute member               DELETE /servers/{server_id}/os-volume_attachments/{
 compute reader               GET /servers/{server_id}/os-instance-actions
 compute reader               GET /servers/{server_id}/os-instance-actions/{request_id}
 compute maker                POST /os-volumes_boot
+compute reader               GET /os-volumes
+compute reader               GET /os-volumes/detail
+compute reader               GET /os-volumes/{volume_id}
+compute maker                POST /os-volumes
+compute member               DELETE /os-volumes/{volume_id}
+compute reader               GET /os-snapshots
+compute reader               GET /os-snapshots/detail
+compute reader               GET /os-snapshots/{snapshot_id}
+compute maker                POST /os-snapshots
+compute member               DELETE /os-snapshots/{snapshot_id}
 compute reader               GET /servers/{server_id}/metadata
 compute member               POST /servers/{server_id}/metadata
 compute member               PUT /servers/{server_id}/metadata

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 Way = tuple[Face, Route]
 
 OWNED = {
+    "attached_volume_id": "volume",
     "attachment_id": "attachment",
     "event_id": "event",
     "image_id": "image",
@@ -41,7 +42,7 @@ CALLERS = [(role, scope) for scope in SCOPES for role in ROLES]
 
 
 def owned_in(face: Face, route: Route) -> list[str]:
-    return [name for name in (word_of(face, name) for name in names_in(route)) if name in OWNED]
+    return [name for name in (word_of(face, name, route) for name in names_in(route)) if name in OWNED]
 
 
 def test_every_operation_has_a_policy() -> None:
@@ -103,6 +104,11 @@ def _seen(way: Way, role: str, scope: str) -> tuple[int, ...]:
 
 
 NEEDING_MORE = {
+    **{
+        f"volume GET /{path}{detail}": "the host whose pool is looked at"
+        for path in ("manageable_volumes", "os-volume-manage", "manageable_snapshots", "os-snapshot-manage")
+        for detail in ("", "/detail")
+    },
     "compute GET /os-hypervisors/{hypervisor_id}/uptime": "it is not known here",
     "identity GET /auth/tokens": "the token to look at, in X-Subject-Token",
 }

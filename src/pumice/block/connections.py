@@ -43,14 +43,16 @@ def terminate(tx: Transaction, caller: Caller, volume_id: str, connector: dict[s
     """Take the host's export away: the operation to wait for; None when there is none.
 
     Raises InvalidField, Conflict (compute holds it, and the caller is not a service), NotFound, Busy."""
-    host = _host(connector)
     get_volume(tx, caller, volume_id)
-    found = [one for one in queries.attachments_of(tx, [volume_id]) if one.host == host]
+    found = [
+        one for one in queries.attachments_of(tx, [volume_id]) if one.host == connector.get("host") or not connector
+    ]
     for attachment in found:
         if attachment.origin != "external" and not caller.has_service_token:
             raise Conflict(
                 f"Volume {volume_id} is held by server {attachment.server_id}; detach it from the server instead."
             )
+    host = _host(connector)
     if len(found) > 1:
         raise BadRequest(f"Volume {volume_id} has {len(found)} attachments on {host}; delete one by its id.")
     return attachments.disconnect(tx, caller, found[0].id) if found else None

@@ -17,6 +17,7 @@ from pumice.block.services import DOWN_AFTER
 from pumice.clock import SECOND
 from pumice.db.engine import Transaction
 from pumice.db.schema import pools, services, volumes
+from pumice.errors import NotFound
 
 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +80,15 @@ def choose(tx: Transaction, wish: Wish) -> Chosen | NoPool:
         return max(candidates, key=lambda chosen: chosen.pool.free_bytes)
     why = "; ".join(reasons) if reasons else "no backend has reported yet (is an agent running?)"
     return NoPool(f"no backend can host this volume: {why}")
+
+
+def refusal_of(tx: Transaction, pool_name: str, wish: Wish) -> str | None:
+    """Why this pool could not host such a volume; None when it could. Raises NotFound."""
+    width = len(POOL)
+    row = tx.execute(_POOLS.where(pools.c.name == pool_name)).one_or_none()
+    if row is None:
+        raise NotFound.of("Pool", pool_name)
+    return _refusal(tx, Pool(*row[:width]), Service(*row[width:]), wish)
 
 
 _POOLS = select(*POOL, *SERVICE).join(services, services.c.id == pools.c.service_id).order_by(pools.c.name)

@@ -17,6 +17,7 @@ from pumice.block.operations.create_volume import CREATE_VOLUME, CreateVolume
 from pumice.block.operations.delete_volume import DELETE_VOLUME, DeleteVolume
 from pumice.block.operations.extend_volume import EXTEND_VOLUME, ExtendVolume
 from pumice.caller import Caller, new_id
+from pumice.compute.image_disks import root_snapshot
 from pumice.db.engine import Transaction
 from pumice.db.schema import servers, snapshots, volumes
 from pumice.errors import BadRequest, Conflict, InvalidField, NotFound, WrongState
@@ -79,6 +80,7 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
 
     Raises InvalidField, BadRequest (a source that is not ready), NotFound (type, source), QuotaExceeded."""
     project_id = _project(caller)
+    wanted = msgspec.structs.replace(wanted, source=_through_image(tx, caller, wanted.source))
     origin = _origin(tx, caller, wanted.source)
     size = _size(wanted.size, origin)
     kind = _type(tx, caller, wanted, origin)
@@ -345,6 +347,14 @@ def _origin(tx: Transaction, caller: Caller, source: Source) -> _Origin:
     if source.image_id:
         return _from_image(for_boot(tx, caller, source.image_id))
     return _Origin()
+
+
+def _through_image(tx: Transaction, caller: Caller, source: Source) -> Source:
+    """An image that is a list of snapshots (of a server on volumes) has no bytes: the volume starts from its root."""
+    if source.image_id is None or source.snapshot_id or source.volume_id:
+        return source
+    snapshot_id = root_snapshot(for_boot(tx, caller, source.image_id))
+    return source if snapshot_id is None else Source(snapshot_id=snapshot_id)
 
 
 def _from_snapshot(tx: Transaction, caller: Caller, snapshot_id: str) -> _Origin:

@@ -18,7 +18,7 @@ Rules that the conformance suite (`tests/drivers/test_storage_contract.py`) hold
 """
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -28,6 +28,9 @@ GIB = 1 << 30
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) now and then; may raise to stop the work."""
+
+
+Kind = Literal["volume", "snapshot"]
 
 
 class StorageError(Exception):
@@ -98,6 +101,13 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
 
     snapshot_id: str
     volume_id: str
+    size_bytes: int
+
+
+class Unmanaged(msgspec.Struct, frozen=True):
+    """Data in the pool that is nobody's volume or snapshot: set aside by `set_aside`, or put there by an operator."""
+
+    name: str
     size_bytes: int
 
 
@@ -175,6 +185,16 @@ class StorageDriver(Protocol):
 
     def revert(self, volume_id: str, snapshot_id: str, epoch: int, progress: Progress) -> Made:
         """Put the volume's data back to the snapshot's. Not while attached. Raises NotFound, NoSpace."""
+
+    def set_aside(self, kind: Kind, thing_id: str, name: str) -> Removed:
+        """The volume or snapshot is no longer one; its data stays in the pool under this name. Raises InUse when the
+        name is taken, BackendDown."""
+
+    def take_in(self, kind: Kind, thing_id: str, name: str, volume_id: str) -> Made:
+        """What is set aside under the name becomes the volume, or the snapshot of volume_id. Raises NotFound."""
+
+    def unmanaged(self) -> Iterator[Unmanaged]:
+        """Everything that `take_in` could take. Raises BackendDown."""
 
     def locate(self, volume_id: str) -> Location:
         """Where the data is, for the target. Raises NotFound, BackendDown."""

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from pumice import faults
 from pumice.outcomes import Made, Problem, Removed
-from pumice.storage import sparse, xfs_pool
+from pumice.storage import aside, sparse, xfs_pool
 from pumice.storage.config import PoolConfig
 from pumice.storage.contract import (
     BackendDown,
     Capabilities,
+    Kind,
     Location,
     NoSpace,
     NotFound,
@@ -30,6 +31,7 @@ from pumice.storage.contract import (
     StorageError,
     StoredSnapshot,
     StoredVolume,
+    Unmanaged,
     Unsupported,
 )
 from pumice.storage.fence import Attempt, Fence
@@ -229,6 +231,28 @@ class FileDriver:
         with self._pool() as pool, _closing(pool.open(volume, os.O_RDONLY)) as now:
             size = os.fstat(now).st_size
         return self._copy("revert", thing(SNAPSHOT, snapshot_id), volume, size, epoch, progress, replace=True)
+
+    def set_aside(self, kind: Kind, thing_id: str, name: str) -> Removed:
+        wanted = thing(kind, thing_id)
+        with self._pool() as pool, self._fence.lock:
+            self._fence.supersede(wanted.id)
+            moved = aside.set_aside(pool, wanted, name)
+            faults.point("file.set_aside:made")
+            return Removed.DELETED if moved else Removed.WAS_ABSENT
+
+    def take_in(self, kind: Kind, thing_id: str, name: str, volume_id: str) -> Made:
+        wanted = thing(kind, thing_id)
+        with self._pool() as pool, self._fence.lock:
+            moved = aside.take_in(pool, wanted, name)
+            faults.point("file.take_in:made")
+            if kind == SNAPSHOT:
+                with _closing(pool.open(wanted, os.O_RDWR)) as found:
+                    _note_volume(found, volume_id)
+            return Made.CREATED if moved else Made.ALREADY_THERE
+
+    def unmanaged(self) -> Iterator[Unmanaged]:
+        with self._pool() as pool:
+            return iter(list(aside.listed(pool)))
 
     def locate(self, volume_id: str) -> Location:
         volume = thing(VOLUME, volume_id)

@@ -20,10 +20,13 @@ from pathlib import Path
 from pumice.faults import Plan
 from pumice.outcomes import Made, Problem, Removed
 from pumice.storage import sparse
+from pumice.storage.aside import checked
 from pumice.storage.config import PoolConfig
 from pumice.storage.contract import (
     BackendDown,
     Capabilities,
+    InUse,
+    Kind,
     Location,
     NoSpace,
     NotFound,
@@ -32,6 +35,7 @@ from pumice.storage.contract import (
     StorageError,
     StoredSnapshot,
     StoredVolume,
+    Unmanaged,
     Unsupported,
 )
 from pumice.storage.fence import Attempt, Fence
@@ -74,6 +78,7 @@ class MemoryDriver:
         self._lock = self._fence.lock
         self._volumes: dict[str, _Disk] = {}
         self._snapshots: dict[str, _Disk] = {}
+        self._aside: dict[str, _Disk] = {}
         self._work: dict[tuple[str, int], _Disk] = {}
         self._started = threading.Event()
         self.faults = Plan()
@@ -232,6 +237,34 @@ class MemoryDriver:
 
             return self._make("revert", self._volumes, volume_id, epoch, copy, replace=True)
 
+    def set_aside(self, kind: Kind, thing_id: str, name: str) -> Removed:
+        with self._call("set_aside"), self._lock:
+            shelf = self._volumes if kind == "volume" else self._snapshots
+            self._fence.supersede(_checked(thing_id))
+            if thing_id not in shelf:
+                return Removed.WAS_ABSENT
+            if checked(name) in self._aside:
+                raise InUse(f"the name {name} is taken in pool {self._config.name}")
+            self._aside[name] = shelf.pop(thing_id)
+            self.faults.point("set_aside:inside")
+            return Removed.DELETED
+
+    def take_in(self, kind: Kind, thing_id: str, name: str, volume_id: str) -> Made:
+        with self._call("take_in"), self._lock:
+            shelf = self._volumes if kind == "volume" else self._snapshots
+            if _checked(thing_id) in shelf:
+                return Made.ALREADY_THERE
+            if checked(name) not in self._aside:
+                raise NotFound(f"pool {self._config.name} has no unmanaged data called {name}")
+            shelf[thing_id] = self._aside.pop(name)
+            shelf[thing_id].volume_id = volume_id if kind == "snapshot" else ""
+            self.faults.point("take_in:inside")
+            return Made.CREATED
+
+    def unmanaged(self) -> Iterator[Unmanaged]:
+        with self._call("unmanaged"), self._lock:
+            return iter([Unmanaged(name, disk.size) for name, disk in sorted(self._aside.items())])
+
     def locate(self, volume_id: str) -> Location:
         """A path that reads well and leads nowhere."""
         with self._call("locate"):
@@ -361,7 +394,7 @@ class MemoryDriver:
 
     def _used(self) -> int:
         """Bytes that all disks take together; shared blocks count once."""
-        shelves = (self._volumes, self._snapshots, self._work)
+        shelves = (self._volumes, self._snapshots, self._work, self._aside)
         with self._lock:
             blocks = {id(block) for shelf in shelves for disk in shelf.values() for block in disk.blocks.values()}
         return len(blocks) * BLOCK

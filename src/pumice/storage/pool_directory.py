@@ -4,6 +4,7 @@
     POOL/volumes/volume-ID.raw        a volume
     POOL/snapshots/snapshot-ID.raw    a snapshot; extended attribute `user.pumice.volume` holds its volume's id
     POOL/.work/KIND-ID.EPOCH          being made by attempt EPOCH
+    POOL/unmanaged/NAME               data that is nobody's volume or snapshot (`aside.py`)
     POOL/.images/SHA256.raw           kept image content, for instant clones
 
 Called by the file driver only. Every access goes through directories opened here once, never through a path,
@@ -106,6 +107,7 @@ class PoolDirectory:
         self.root = descriptors["."]
         self.work = descriptors[".work"]
         self.images = descriptors[".images"]
+        self.unmanaged = descriptors["unmanaged"]
         self._folders = {kind: descriptors[folder] for kind, folder in _FOLDERS.items()}
         self._identity = _identity(os.fstat(self.root))
         self.close = weakref.finalize(self, _close_all, list(descriptors.values()))
@@ -228,7 +230,7 @@ def open_pool(name: str, path: str, record_path: str) -> PoolDirectory:
         descriptors["."] = durable.open_directory(path)
         _lock(descriptors["."], name)
         pool_id = _pool_id(name, descriptors["."], Path(record_path))
-        for folder in (*_FOLDERS.values(), ".work", ".images"):
+        for folder in (*_FOLDERS.values(), "unmanaged", ".work", ".images"):
             descriptors[folder] = _open_folder(descriptors["."], folder)
         os.fsync(descriptors["."])
         return PoolDirectory(name, path, pool_id, descriptors)

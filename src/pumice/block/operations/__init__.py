@@ -10,6 +10,13 @@ from pumice.block.operations.delete_volume import DELETE_VOLUME
 from pumice.block.operations.disconnect_attachment import DISCONNECT_ATTACHMENT
 from pumice.block.operations.extend_volume import EXTEND_VOLUME
 from pumice.block.operations.keeping import DROP_KEPT
+from pumice.block.operations.manage_volume import (
+    LIST_UNMANAGED,
+    MANAGE_SNAPSHOT,
+    MANAGE_VOLUME,
+    UNMANAGE_SNAPSHOT,
+    UNMANAGE_VOLUME,
+)
 from pumice.block.operations.migrate_volume import MIGRATE_VOLUME, REMOVE_COPY, RETYPE_VOLUME
 from pumice.block.operations.reimage_volume import REIMAGE_VOLUME
 from pumice.block.operations.revert_volume import REVERT_VOLUME
@@ -27,6 +34,11 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     RETYPE_VOLUME,
     REMOVE_COPY,
     DROP_KEPT,
+    MANAGE_VOLUME,
+    UNMANAGE_VOLUME,
+    MANAGE_SNAPSHOT,
+    UNMANAGE_SNAPSHOT,
+    LIST_UNMANAGED,
     CREATE_SNAPSHOT,
     DELETE_SNAPSHOT,
     CONNECT_ATTACHMENT,
