@@ -7,6 +7,7 @@ import msgspec
 
 from pumice.api.edge.face import Face
 from pumice.api.edge.route import Route
+from tests.hostile.default_policies import POLICIES
 from tests.hostile.shapes import example
 from tests.hostile.wire import Reply
 from tests.hostile.world import World, path_of, version_header
@@ -62,6 +63,11 @@ def send(world: World, way: Way, token: str | None, ids: Mapping[str, str], body
     if token is not None:
         headers["X-Auth-Token"] = token
     return world.wire.send(route.method, path_of(face, route, ids), headers, body)
+
+
+def asker(world: World, way: Way) -> str:
+    """The token of somebody who may: an administrator, or where not even they may, whom it belongs to."""
+    return world.owner if POLICIES.get(operation(way)) == "owner" else world.admin
 
 
 def content_type(way: Way) -> str:

@@ -8,6 +8,7 @@ from pumice.api.edge.face import Face
 from pumice.api.edge.route import Route
 from pumice.api.edge.versions import Microversion
 from tests.hostile.answers import message_of
+from tests.hostile.requests import asker
 from tests.hostile.shapes import Spot, example, spots, structs, wrong
 from tests.hostile.world import WAYS, World, label, path_of, version_header
 
@@ -49,7 +50,7 @@ def _refused(
     sent = {**version_header(face, route), **headers}
     if version:
         sent["OpenStack-API-Version"] = version
-    reply = world.ask(route.method, path_of(face, route, world.ids), world.admin, body, **sent)
+    reply = world.ask(route.method, path_of(face, route, world.ids), asker(world, way), body, **sent)
     try:
         assert reply.status == status, f"{reply.status} instead of {status}: {reply.body[:300]!r}"
         message = message_of(face, reply)

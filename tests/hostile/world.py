@@ -55,6 +55,8 @@ class World:
         self.ids = self._shared | self._things(self.own, "own")
         self.foreign = self._shared | self._things(self.stranger, "foreign")
         self.admin = self.tokens["admin", "project"]
+        self.owner = self.token(self.ids["user_id"], Scope("project", self.own.project_id))
+        """Of the user that `{user_id}` stands for."""
         served.cloud.wait_idle()
 
     # ---- requests
@@ -264,7 +266,7 @@ def word_of(face: Face, name: str, route: Route | None = None) -> str:
     """What the world calls that name of a path."""
     if (face.name, name) == ("metering", "message_id"):
         return "event_id"
-    if (face.name, name) == ("compute", "volume_id"):
+    if (face.name, name) == ("compute", "volume_id") and route is not None and "/os-volume_attachments" in route.path:
         return "attached_volume_id"
     if name == "key" and route is not None and route.path.startswith("/types"):
         return "spec"

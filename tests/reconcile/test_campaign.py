@@ -26,7 +26,13 @@ from tests.support.databases import Databases
 pytestmark = pytest.mark.real
 
 NOBODY = "99999999-9999-4999-8999-999999999999"
-CAMPAIGNS = ("tests.block.test_operations_campaign", "tests.compute.test_campaign", "tests.reconcile.test_campaign")
+CAMPAIGNS = (
+    "tests.block.test_operations_campaign",
+    "tests.block.test_data_campaign",
+    "tests.compute.test_campaign",
+    "tests.compute.test_campaign_stages",
+    "tests.reconcile.test_campaign",
+)
 
 
 def with_leaked_export(database: Database, world: World) -> None:
