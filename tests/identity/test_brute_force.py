@@ -12,10 +12,10 @@ from pumice.db.engine import Database, Transaction
 from pumice.db.schema import login_attempts
 from pumice.db.upgrade import upgrade
 from pumice.errors import TooManyRequests, Unauthorized
-from pumice.identity import application_credentials, logins, tokens
+from pumice.identity import application_credentials, logins, tokens, users
 from pumice.identity.bootstrap import bootstrap
 from pumice.identity.logins import FREE, LONGEST, MOST, Candidate, CredentialName, ScopeName, UserName
-from pumice.identity.model import ApplicationCredential
+from pumice.identity.model import ApplicationCredential, UserChange
 from tests.support.databases import Databases
 
 pytestmark = pytest.mark.real
@@ -179,3 +179,16 @@ def fill(tx: Transaction, count: int) -> None:
         for number in range(count)
     ]
     tx.execute(insert(login_attempts), rows)
+
+
+def test_a_password_that_was_changed_while_it_was_checked_gives_no_token(door: Door) -> None:
+    """Else a token of the old password would outlive the change that ends them all."""
+    candidate = door.knock()
+    assert candidate.user_id is not None
+    with door.database.write() as tx:
+        users.change(tx, candidate.user_id, UserChange(password_hash="another"))  # noqa: S106
+    with door.database.write() as tx, pytest.raises(Unauthorized):
+        logins.succeed(tx, candidate, HOME, ScopeName(), 3600)
+    with door.database.write() as tx, pytest.raises(Unauthorized):
+        users.replace_password(tx, candidate.user_id, candidate.secret_hash, "mine again")
+    door.succeed()

@@ -3,6 +3,7 @@
 import hashlib
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -322,3 +323,56 @@ def test_the_last_administrator_stays(cloud: ToyCloud, admin: dict[str, str]) ->
     role = cloud.id_of(admin, "roles", "admin")
     assert cloud.http.delete(f"/identity/v3/roles/{role}", headers=admin).status_code == 403
     assert check(cloud, admin) == 200
+
+
+def at_once(call: Callable[[int], httpx.Response], times: int = 8) -> list[int]:
+    """Statuses of the same call by several threads, sorted."""
+    with ThreadPoolExecutor(times) as threads:
+        return sorted(answer.status_code for answer in threads.map(call, range(times)))
+
+
+@pytest.mark.parametrize("plural", ["users", "projects", "domains", "roles"])
+def test_of_creations_at_once_with_one_name_one_is_made(cloud: ToyCloud, admin: dict[str, str], plural: str) -> None:
+    """The names of roles are compared without case."""
+    name = f"race for {plural}"
+
+    def create(number: int) -> httpx.Response:
+        called = name.upper() if plural == "roles" and number % 2 else name
+        return cloud.http.post(f"/identity/v3/{plural}", headers=admin, json={plural[:-1]: {"name": called}})
+
+    assert at_once(create) == [201] + [409] * 7
+    listed = cloud.http.get(f"/identity/v3/{plural}", headers=admin).json()[plural]
+    assert len([one for one in listed if one["name"].lower() == name]) == 1
+
+
+def test_changes_at_once_agree(cloud: ToyCloud, admin: dict[str, str]) -> None:
+    http, ids = cloud.http, [cloud.user(admin, None)[0] for _ in range(8)]
+
+    def rename(number: int) -> httpx.Response:
+        return http.patch(f"/identity/v3/users/{ids[number]}", headers=admin, json={"user": {"name": "wanted by all"}})
+
+    assert at_once(rename) == [200] + [409] * 7
+    project, role = cloud.id_of(admin, "projects", "demo"), cloud.id_of(admin, "roles", "reader")
+    granted = f"/identity/v3/projects/{project}/users/{ids[0]}/roles/{role}"
+    assert at_once(lambda number: http.put(granted, headers=admin)) == [204] * 8
+    assert at_once(lambda number: http.delete(granted, headers=admin)) == [204] + [404] * 7
+    tag = f"/identity/v3/projects/{project}/tags"
+    assert at_once(lambda number: http.put(f"{tag}/one", headers=admin)) == [201] * 8
+    assert at_once(lambda number: http.put(tag, headers=admin, json={"tags": ["a", "b"]})) == [200] * 8
+    user = f"/identity/v3/users/{ids[0]}"
+    assert at_once(lambda number: http.delete(user, headers=admin)) == [204] + [404] * 7
+
+
+def test_where_something_is_never_changes(cloud: ToyCloud, admin: dict[str, str]) -> None:
+    user_id, *_ = cloud.user(admin)
+    other = cloud.http.post("/identity/v3/domains", headers=admin, json={"domain": {"name": "other"}}).json()["domain"]
+    project = cloud.id_of(admin, "projects", "demo")
+    for path, noun, field in (
+        (f"users/{user_id}", "user", "domain_id"),
+        (f"projects/{project}", "project", "domain_id"),
+        (f"projects/{project}", "project", "parent_id"),
+    ):
+        same = cloud.http.patch(f"/identity/v3/{path}", headers=admin, json={noun: {field: "default"}})
+        assert same.status_code == 200, same.text
+        moved = cloud.http.patch(f"/identity/v3/{path}", headers=admin, json={noun: {field: other["id"]}})
+        assert (moved.status_code, f"{noun}.{field}" in moved.json()["error"]["message"]) == (400, True)

@@ -67,19 +67,13 @@ def create(name: str, password: str, state: str, config: str | None) -> None:
 @state_option
 @config_option
 def set_password(name: str, password: str, state: str, config: str | None) -> None:
-    from pumice.identity import tokens
+    from pumice.identity import users
+    from pumice.identity.model import UserChange
     from pumice.identity.passwords import hash_now
 
     hashed = hash_now(password)
     with opened(state, config) as database, database.write() as tx:
-        from sqlalchemy import update
-
-        from pumice.db.schema import users as user_rows
-
-        user_id = _user(tx, name)
-        statement = update(user_rows).where(user_rows.c.id == user_id)
-        tx.execute(statement.values(password_hash=hashed, password_changed_at=tx.now))
-        tokens.revoke_of_user(tx, user_id)
+        users.change(tx, _user(tx, name), UserChange(password_hash=hashed))
     click.echo(f"the password of {name} is set")
 
 

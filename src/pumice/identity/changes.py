@@ -8,13 +8,20 @@ from sqlalchemy import Boolean, ColumnElement, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pumice.db.engine import Transaction
-from pumice.errors import Conflict
+from pumice.errors import Conflict, InvalidField
+
+LASTING = ("domain_id", "parent_id")
+"""Where something is: clients may send it along, and it never changes."""
 
 
-def changed(wanted: msgspec.Struct) -> dict[str, Any]:
-    """The fields that are to change, by column."""
+def changed(wanted: msgspec.Struct, noun: str, present: msgspec.Struct) -> dict[str, Any]:
+    """The fields that are to change, by column. Raises InvalidField for another value of a lasting one."""
     values = {name: getattr(wanted, name) for name in wanted.__struct_fields__}
-    return {name: value for name, value in values.items() if value is not msgspec.UNSET}
+    given = {name: value for name, value in values.items() if value is not msgspec.UNSET}
+    for name in LASTING:
+        if name in given and (value := given.pop(name)) != getattr(present, name):
+            raise InvalidField(f"{noun}.{name}", value, f"it is {getattr(present, name)} and stays so")
+    return given
 
 
 def row_values(record: msgspec.Struct) -> dict[str, Any]:

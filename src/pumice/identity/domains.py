@@ -8,7 +8,7 @@ from pumice.db.engine import Transaction
 from pumice.db.rows import columns
 from pumice.db.schema import domains, projects, role_assignments, users
 from pumice.errors import Conflict, Forbidden, NotFound
-from pumice.identity import generation, tokens
+from pumice.identity import generation, roles, tokens
 from pumice.identity.changes import changed, exact_filters, insert_new, refuse_duplicate, row_values
 from pumice.identity.model import DEFAULT_DOMAIN, Domain, DomainChange
 
@@ -40,6 +40,7 @@ def of_user(tx: Transaction, user_id: str) -> list[Domain]:
 
 def create(tx: Transaction, domain_id: str, name: str, description: str = "", enabled: bool = True) -> Domain:
     """Raises Conflict when the name is taken."""
+    generation.alone(tx)
     refuse_duplicate(tx, "domain", name, select(domains.c.id).where(domains.c.name == name))
     domain = Domain(domain_id, name, description, enabled, tx.now)
     insert_new(tx, "domain", domains, row_values(domain))
@@ -49,11 +50,13 @@ def create(tx: Transaction, domain_id: str, name: str, description: str = "", en
 def change(tx: Transaction, domain_id: str, wanted: DomainChange) -> Domain:
     """Disabling a domain revokes the tokens of its users and for its projects.
 
-    Raises NotFound, Conflict when the name is taken, Forbidden for disabling the domain of the administrator."""
-    get(tx, domain_id)
-    values = changed(wanted)
+    Raises NotFound, Conflict when the name is taken, Forbidden for disabling the domain of the administrators."""
+    generation.alone(tx)
+    values = changed(wanted, "domain", get(tx, domain_id))
     if domain_id == DEFAULT_DOMAIN and values.get("enabled") is False:
         raise Forbidden("The domain Default holds the administrator and stays enabled.")
+    if values.get("enabled") is False and {one.domain_id for one in roles.administrators(tx)} == {domain_id}:
+        raise Forbidden("This domain holds the last administrators; make another one elsewhere first.")
     if "name" in values:
         taken = select(domains.c.id).where(domains.c.name == values["name"], domains.c.id != domain_id)
         refuse_duplicate(tx, "domain", values["name"], taken)
@@ -67,6 +70,7 @@ def change(tx: Transaction, domain_id: str, wanted: DomainChange) -> Domain:
 
 def remove(tx: Transaction, domain_id: str) -> None:
     """Raises NotFound, Forbidden while it is enabled, Conflict while it holds projects or users."""
+    generation.alone(tx)
     domain = get(tx, domain_id)
     if domain.enabled:
         raise Forbidden(f"Domain {domain.name} is enabled; disable it before it is deleted.")

@@ -8,7 +8,7 @@ import contextlib
 import sqlite3
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from pumice.db.engine import Transaction
 from pumice.db.schema import generations
@@ -34,6 +34,13 @@ def current(tx: Transaction) -> int:
 
 def _number(row: Any) -> int:
     return int(row[0]) if row is not None else 0
+
+
+def alone(tx: Transaction) -> None:
+    """From here to the commit nobody else changes users, projects, domains or roles, so that what was looked at (a free
+    name, a second administrator) stays as it is. Whoever else wants to, waits. SQLite has one writer anyway."""
+    if not tx.sqlite:
+        tx.execute(select(generations.c.value).where(generations.c.name == NAME).with_for_update())
 
 
 def advance(tx: Transaction) -> None:

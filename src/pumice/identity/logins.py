@@ -130,8 +130,11 @@ def note_failure(tx: Transaction, candidate: Candidate, client: str) -> None:
 
 
 def succeed(tx: Transaction, candidate: Candidate, client: str, scope: ScopeName, lifetime: int) -> tuple[str, Grant]:
-    """The secret was right: forget the failures and issue a token. Raises Unauthorized (no role on the scope)."""
+    """The secret was right: forget the failures and issue a token. Raises Unauthorized (no role on the scope; the
+    password was changed since it was looked up)."""
     if candidate.user_id is None:
+        raise Unauthorized(REFUSED)
+    if tokens.hold_user(tx, candidate.user_id) != candidate.secret_hash and not candidate.application_credential_id:
         raise Unauthorized(REFUSED)
     if candidate.failures:
         forgive(tx, candidate, client)
@@ -160,6 +163,7 @@ def rescope(tx: Transaction, token_digest: str, scope: ScopeName, lifetime: int)
     """A token made with another one: same user, same end. One of an application credential stays in its project.
 
     Raises Unauthorized, Forbidden."""
+    tokens.hold_user(tx, tokens.evaluate(tx, token_digest).user.id)
     grant = tokens.evaluate(tx, token_digest)
     if grant.application_credential is not None and grant.project is not None:
         found = Scope("project", grant.project.id)

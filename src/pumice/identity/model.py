@@ -133,7 +133,15 @@ class DomainChange(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
 
 
+class ProjectChange(DomainChange, frozen=True, kw_only=True):
+    domain_id: str | msgspec.UnsetType = msgspec.UNSET
+    """Must be what it is, as for a user."""
+    parent_id: str | msgspec.UnsetType = msgspec.UNSET
+    """Likewise."""
+
+
 class UserChange(DomainChange, frozen=True, kw_only=True):
+    domain_id: str | msgspec.UnsetType = msgspec.UNSET
     email: str | msgspec.UnsetType | None = msgspec.UNSET
     default_project_id: str | msgspec.UnsetType | None = msgspec.UNSET
     password_hash: str | msgspec.UnsetType = msgspec.UNSET

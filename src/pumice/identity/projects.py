@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from msgspec import structs
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from pumice.db.engine import Transaction
@@ -10,7 +11,7 @@ from pumice.db.schema import project_tags, projects, role_assignments
 from pumice.errors import InvalidField, NotFound
 from pumice.identity import application_credentials, domains, generation, tokens
 from pumice.identity.changes import changed, exact_filters, insert_new, refuse_duplicate, row_values
-from pumice.identity.model import DomainChange, Project
+from pumice.identity.model import Project, ProjectChange
 
 _PROJECT = columns(projects, Project)
 
@@ -46,6 +47,7 @@ def of_user(tx: Transaction, user_id: str) -> list[Project]:
 
 def create(tx: Transaction, project: Project) -> Project:
     """Raises NotFound (domain), InvalidField for a parent outside of it, Conflict when it has one of that name."""
+    generation.alone(tx)
     domains.get(tx, project.domain_id)
     _refuse_foreign_parent(tx, project)
     same = select(projects.c.id).where(projects.c.domain_id == project.domain_id, projects.c.name == project.name)
@@ -54,10 +56,13 @@ def create(tx: Transaction, project: Project) -> Project:
     return project
 
 
-def change(tx: Transaction, project_id: str, wanted: DomainChange) -> Project:
-    """Disabling a project revokes the tokens for it. Raises NotFound, Conflict when the name is taken."""
+def change(tx: Transaction, project_id: str, wanted: ProjectChange) -> Project:
+    """Disabling a project revokes the tokens for it.
+
+    Raises NotFound, Conflict when the name is taken, InvalidField for another domain or parent."""
+    generation.alone(tx)
     project = get(tx, project_id)
-    values = changed(wanted)
+    values = changed(wanted, "project", structs.replace(project, parent_id=project.parent_id or project.domain_id))
     if "name" in values:
         same = select(projects.c.id).where(
             projects.c.domain_id == project.domain_id, projects.c.name == values["name"], projects.c.id != project_id
@@ -75,6 +80,7 @@ def remove(tx: Transaction, project_id: str) -> None:
     """The project with assignments and application credentials; its tokens are worth nothing from then on.
 
     Raises NotFound."""
+    generation.alone(tx)
     get(tx, project_id)
     application_credentials.remove_of_project(tx, project_id)
     tokens.revoke_of_scope(tx, "project", project_id)
@@ -100,6 +106,7 @@ def tags_of(tx: Transaction, project_ids: Iterable[str]) -> dict[str, list[str]]
 
 def set_tags(tx: Transaction, project_id: str, tags: Iterable[str]) -> list[str]:
     """These tags in place of those before. Raises NotFound."""
+    generation.alone(tx)
     get(tx, project_id)
     tx.execute(delete(project_tags).where(project_tags.c.project_id == project_id))
     wanted = sorted(set(tags))
@@ -110,6 +117,7 @@ def set_tags(tx: Transaction, project_id: str, tags: Iterable[str]) -> list[str]
 
 def add_tag(tx: Transaction, project_id: str, tag: str) -> None:
     """Again is no error. Raises NotFound."""
+    generation.alone(tx)
     get(tx, project_id)
     if tag not in tags_of(tx, [project_id]).get(project_id, ()):
         tx.execute(insert(project_tags).values(project_id=project_id, tag=tag))

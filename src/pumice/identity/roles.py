@@ -37,6 +37,7 @@ def listing(tx: Transaction, name: str | None = None) -> list[Role]:
 
 def create(tx: Transaction, role: Role) -> Role:
     """Raises Conflict when there is a role of that name in any case."""
+    generation.alone(tx)
     refuse_duplicate(tx, "role", role.name, _named(role.name))
     insert_new(tx, "role", roles, row_values(role))
     return role
@@ -44,6 +45,7 @@ def create(tx: Transaction, role: Role) -> Role:
 
 def change(tx: Transaction, role_id: str, name: str | None, description: str | None) -> Role:
     """Raises NotFound, Forbidden for a built-in role's name, Conflict when the name is taken."""
+    generation.alone(tx)
     role = get(tx, role_id)
     values = {}
     if name is not None and name != role.name:
@@ -62,6 +64,7 @@ def remove(tx: Transaction, role_id: str) -> None:
     """The role, its assignments, and application credentials that grant it.
 
     Raises NotFound, Forbidden for a built-in role."""
+    generation.alone(tx)
     role = get(tx, role_id)
     _refuse_built_in(role)
     application_credentials.remove_with_role(tx, role_id)
@@ -72,6 +75,7 @@ def remove(tx: Transaction, role_id: str) -> None:
 
 def assign(tx: Transaction, wanted: Assignment) -> None:
     """Again is no error. Raises NotFound for an unknown user, role or target."""
+    generation.alone(tx)
     _refuse_unknown(tx, wanted)
     if not _exists(tx, wanted):
         insert_new(tx, "role assignment", role_assignments, row_values(wanted))
@@ -82,6 +86,7 @@ def unassign(tx: Transaction, unwanted: Assignment) -> None:
     """What lived on this role alone ends for good: tokens for the target, application credentials that grant it.
 
     Raises NotFound when there is no such assignment, Conflict for the last one that administers."""
+    generation.alone(tx)
     if not _exists(tx, unwanted):
         raise NotFound("The role assignment could not be found.")
     _refuse_last_administration(tx, unwanted)
@@ -177,6 +182,26 @@ def with_implied(
                 brought = Assignment(one.user_id, role.id, one.target_type, one.target_id)
                 effective.setdefault(brought, msgspec.structs.replace(names, role=role.name))
     return list(effective.items())
+
+
+class Administrator(msgspec.Struct, frozen=True):
+    """A user who has the role admin somewhere and can log in."""
+
+    id: str
+    domain_id: str
+
+
+def administrators(tx: Transaction) -> list[Administrator]:
+    """Those who could mend what somebody locked; never to become nobody."""
+    statement = (
+        select(users.c.id, users.c.domain_id)
+        .distinct()
+        .join(role_assignments, role_assignments.c.user_id == users.c.id)
+        .join(roles, roles.c.id == role_assignments.c.role_id)
+        .join(domains, domains.c.id == users.c.domain_id)
+        .where(roles.c.name == "admin", users.c.enabled, domains.c.enabled)
+    )
+    return [Administrator(*row) for row in tx.execute(statement)]
 
 
 def _named(name: str) -> Select[Any]:

@@ -123,6 +123,13 @@ def issue(
     return text, evaluate(tx, digest(text))
 
 
+def hold_user(tx: Transaction, user_id: str) -> str | None:
+    """Nobody changes the user before this transaction ends, so that what ends all of the user's tokens also ends one
+    that is issued now. The hash of the password; None: no password, or no such user."""
+    statement = select(users.c.password_hash).where(users.c.id == user_id).with_for_update(read=True)
+    return tx.execute(statement).scalar()
+
+
 def evaluate(tx: Transaction, token_digest: str) -> Grant:
     """What the token grants now. Raises Unauthorized when it is unknown, expired, revoked, or grants nothing."""
     row = tx.execute(_TOKEN, {"digest": token_digest}).first()

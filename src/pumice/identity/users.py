@@ -6,9 +6,9 @@ from sqlalchemy import delete, select, update
 
 from pumice.db.engine import Transaction
 from pumice.db.rows import columns
-from pumice.db.schema import login_attempts, role_assignments, roles, tokens, users
-from pumice.errors import Forbidden, NotFound
-from pumice.identity import application_credentials, domains, generation
+from pumice.db.schema import login_attempts, role_assignments, tokens, users
+from pumice.errors import Forbidden, NotFound, Unauthorized
+from pumice.identity import application_credentials, domains, generation, roles
 from pumice.identity.changes import changed, exact_filters, insert_new, refuse_duplicate, row_values
 from pumice.identity.model import User, UserChange
 from pumice.identity.tokens import revoke_of_user
@@ -33,6 +33,7 @@ def listing(tx: Transaction, filters: Mapping[str, str]) -> list[User]:
 
 def create(tx: Transaction, user: User, password_hash: str | None) -> User:
     """Raises NotFound (domain), Conflict when the domain has a user of that name."""
+    generation.alone(tx)
     domains.get(tx, user.domain_id)
     same = select(users.c.id).where(users.c.domain_id == user.domain_id, users.c.name == user.name)
     refuse_duplicate(tx, "user", user.name, same)
@@ -44,9 +45,11 @@ def change(tx: Transaction, user_id: str, wanted: UserChange) -> User:
     """A new password, or disabling, revokes the user's tokens. Application credentials outlive a new password (that
     is what they are for), and are of no use while their user is disabled.
 
-    Raises NotFound, Conflict when the name is taken, Forbidden for disabling the last administrator."""
+    Raises NotFound, Conflict when the name is taken, Forbidden for disabling the last administrator, InvalidField for
+    another domain."""
+    generation.alone(tx)
     user = get(tx, user_id)
-    values = changed(wanted)
+    values = changed(wanted, "user", user)
     if "name" in values:
         same = select(users.c.id).where(
             users.c.domain_id == user.domain_id, users.c.name == values["name"], users.c.id != user_id
@@ -64,10 +67,19 @@ def change(tx: Transaction, user_id: str, wanted: UserChange) -> User:
     return get(tx, user_id)
 
 
+def replace_password(tx: Transaction, user_id: str, old_hash: str | None, new_hash: str) -> None:
+    """By the user, who knew the old one. Raises Unauthorized when it was changed meanwhile, NotFound."""
+    generation.alone(tx)
+    if tx.execute(select(users.c.password_hash).where(users.c.id == user_id)).scalar() != old_hash:
+        raise Unauthorized
+    change(tx, user_id, UserChange(password_hash=new_hash))
+
+
 def remove(tx: Transaction, user_id: str) -> None:
     """The user with tokens, application credentials and assignments.
 
     Raises NotFound, Forbidden for the last administrator."""
+    generation.alone(tx)
     user = get(tx, user_id)
     _refuse_last_administrator(tx, user)
     application_credentials.remove_of_user(tx, user_id)
@@ -79,12 +91,5 @@ def remove(tx: Transaction, user_id: str) -> None:
 
 
 def _refuse_last_administrator(tx: Transaction, user: User) -> None:
-    administrators = (
-        select(users.c.id)
-        .distinct()
-        .join(role_assignments, role_assignments.c.user_id == users.c.id)
-        .join(roles, roles.c.id == role_assignments.c.role_id)
-        .where(roles.c.name == "admin", users.c.enabled)
-    )
-    if {row.id for row in tx.execute(administrators)} == {user.id}:
+    if {one.id for one in roles.administrators(tx)} == {user.id}:
         raise Forbidden(f"User {user.name} is the last administrator; make another one first.")

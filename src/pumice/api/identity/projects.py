@@ -11,7 +11,7 @@ from pumice.api.identity.answers import Identifier, Name, Text, listed, with_sel
 from pumice.db.engine import Transaction
 from pumice.errors import InvalidField, NotFound
 from pumice.identity import projects, users
-from pumice.identity.model import DEFAULT_DOMAIN, DomainChange, Project
+from pumice.identity.model import DEFAULT_DOMAIN, Project, ProjectChange
 
 Tag = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\A[^,/]*\Z")]
 Tags = Annotated[list[Tag], Meta(max_length=80)]
@@ -33,6 +33,8 @@ class NewProjectBody(Struct):
 
 class ChangedProject(Struct):
     name: Name | UnsetType = UNSET
+    domain_id: Identifier | UnsetType = UNSET
+    parent_id: Identifier | UnsetType = UNSET
     description: Text | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
@@ -93,7 +95,13 @@ def create(tx: Transaction, call: Call) -> Any:
 
 def update(tx: Transaction, call: Call) -> Any:
     new: ChangedProject = call.body.project
-    wanted = DomainChange(name=new.name, description=new.description, enabled=new.enabled)
+    wanted = ProjectChange(
+        name=new.name,
+        description=new.description,
+        enabled=new.enabled,
+        domain_id=new.domain_id,
+        parent_id=new.parent_id,
+    )
     project = projects.change(tx, call.path["project_id"], wanted)
     if not isinstance(new.tags, UnsetType):
         projects.set_tags(tx, project.id, new.tags)

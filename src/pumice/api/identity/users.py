@@ -43,6 +43,7 @@ class NewUserBody(Struct):
 
 class ChangedUser(Struct):
     name: Name | UnsetType = UNSET
+    domain_id: Identifier | UnsetType = UNSET
     password: Password | UnsetType = UNSET
     default_project_id: Identifier | UnsetType | None = UNSET
     description: Text | UnsetType | None = UNSET
@@ -121,6 +122,7 @@ async def update(call: Call, request: Request) -> Response:
         hashed = await call.services.identity.passwords.hash(new.password, call.client)
     wanted = UserChange(
         name=new.name,
+        domain_id=new.domain_id,
         description=UNSET if new.description is UNSET else new.description or "",
         enabled=new.enabled,
         email=new.email,
@@ -142,7 +144,7 @@ async def change_password(call: Call, request: Request) -> Response:
 
 def _replace_password(tx: Transaction, candidate: Candidate, client: str, hashed: str) -> None:
     assert candidate.user_id is not None
-    users.change(tx, candidate.user_id, UserChange(password_hash=hashed))
+    users.replace_password(tx, candidate.user_id, candidate.secret_hash, hashed)
     logins.forgive(tx, candidate, client)
 
 
