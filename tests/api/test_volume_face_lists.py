@@ -117,6 +117,7 @@ def test_a_list_is_counted_where_asked(user: Account) -> None:
         ("sort=moon:asc", "moon"),
         ("sort=id:up", "up"),
         ("sort_key=id&sort_dir=asc,desc", "sort_dir"),
+        ("all_tenants=maybe", "all_tenants"),
         ("status=%00", "NUL"),
         ("name=%ff", "UTF-8"),
     ],

@@ -63,6 +63,13 @@ def test_a_type_that_volumes_have_or_that_is_the_default_stays(user: Account, op
     assert "default" in operator.refused("DELETE", f"/types/{default['id']}", status=400)
 
 
+def test_a_type_is_made_private_by_either_name_of_the_field(user: Account, operator: Account) -> None:
+    for name in ("is_public", "os-volume-type-access:is_public"):
+        path = f"/types/{new_type(operator)['id']}"
+        assert operator.ask("PUT", path, {"volume_type": {name: False}})["volume_type"]["is_public"] is False
+        user.refused("GET", path, status=404)
+
+
 def test_names_of_types_are_unique_and_not_blank(operator: Account) -> None:
     made = new_type(operator)
     body = {"volume_type": {"name": made["name"]}}
@@ -131,6 +138,19 @@ def test_a_quota_is_shown_set_counted_and_reset(user: Account, operator: Account
     assert (absolute["maxTotalVolumeGigabytes"], absolute["totalGigabytesUsed"]) == (7, 2)
     operator.ask("DELETE", path)
     assert user.ask("GET", path)["quota_set"]["volumes"] == found["volumes"]
+    assert "usage" in user.refused("GET", f"{path}?usage=maybe", status=400)
+
+
+def test_a_quota_below_what_is_in_use_is_refused_where_that_is_asked(user: Account, operator: Account) -> None:
+    path = f"/os-quota-sets/{user.project_id}"
+    user.volume(size=2)
+    for asked, named in (({"gigabytes": 1}, "gigabytes"), ({"volumes___DEFAULT__": 0}, "volumes___DEFAULT__")):
+        message = operator.refused("PUT", f"{path}?skip_validation=false", {"quota_set": asked}, status=400)
+        assert named in message
+    assert operator.ask("PUT", f"{path}?skip_validation=false", {"quota_set": {"gigabytes": 2, "volumes": -1}})
+    assert operator.ask("PUT", f"{path}?skip_validation=true", {"quota_set": {"gigabytes": 1}})
+    assert operator.ask("PUT", path, {"quota_set": {"gigabytes": 0}})["quota_set"]["gigabytes"] == 0
+    assert "skip" in operator.refused("PUT", f"{path}?skip_validation=x", {"quota_set": {}}, status=400)
 
 
 def test_quotas_of_others_are_for_administrators(user: Account, guest: Account) -> None:

@@ -56,6 +56,7 @@ def reserve(
     replaced = _live_for_server(tx, volume_id, server_id) if server_id is not None else None
     if replaced is not None and not replacing:
         raise Conflict(f"Volume {volume_id} is attached to server {server_id} already (attachment {replaced}).")
+    stored_mode = _mode(volume, mode)
     guard(tx, "volume", volume_id, "attach again" if volume.multiattach or replaced else "attach")
     identifier = attachment_id or new_id()
     row: dict[str, Any] = {
@@ -65,7 +66,7 @@ def reserve(
         "user_id": caller.user_id,
         "server_id": server_id,
         "device": device,
-        "mode": _mode(volume, mode),
+        "mode": stored_mode,
         "origin": origin,
         "replaces": replaced,
         "shared": volume.multiattach,

@@ -19,6 +19,7 @@ from pumice.db.paging import (
     number_filter,
     text_filter,
     time_filter,
+    truth,
     truth_filter,
 )
 from pumice.db.schema import attachments, snapshots, volume_types, volumes
@@ -209,8 +210,10 @@ ATTACHMENTS = Listing(
 
 
 def scope(caller: Caller, params: Mapping[str, str]) -> str | None:
-    """The project whose things are listed; None: everybody's (administrators with all_tenants=1, or naming one)."""
-    wants_all = params.get("all_tenants", "0").strip().lower() in ("1", "true", "t", "yes", "y", "on")
+    """The project whose things are listed; None: everybody's (administrators with all_tenants=1, or naming one).
+
+    Raises InvalidField."""
+    wants_all = truth("all_tenants", params.get("all_tenants", "0"))
     if caller.is_admin and (wants_all or "project_id" in params):
         return None
     return caller.project_id or ""

@@ -43,9 +43,10 @@ def reset_volume(tx: Transaction, caller: Caller, volume_id: str, words: Mapping
     attached = [one for one in found.attachments if one.stage == "attached"]
     status, attach_status = words.get("status", "").lower(), words.get("attach_status", "").lower()
     if attached and (status == "available" or attach_status == "detached"):
+        one = attached[0]
+        where = f"server {one.server_id}" if one.server_id else f"host {one.host}"
         raise Conflict(
-            f"Volume {volume_id} is attached to server {attached[0].server_id or attached[0].host} (attachment"
-            f" {attached[0].id}); detach it there, or use os-force_detach."
+            f"Volume {volume_id} is attached to {where} (attachment {one.id}); detach it there, or use os-force_detach."
         )
     if not attached and (status == "in-use" or attach_status == "attached"):
         raise Conflict(f"Volume {volume_id} has no attachment; attach it to a server instead.")

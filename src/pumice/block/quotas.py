@@ -98,8 +98,7 @@ _LOCK = (
 
 def check(tx: Transaction, project_id: str, added: Addition) -> None:
     """Refuse what would go beyond a limit of the project. Raises QuotaExceeded naming the limit and what is used."""
-    if not tx.sqlite:
-        tx.execute(_LOCK, {"project_id": project_id})
+    _lock(tx, project_id)
     limits = _limits(tx, project_id)
     largest = limits["per_volume_gigabytes", ""]
     if added.volume_size is not None and 0 <= largest < added.volume_size:
@@ -126,6 +125,7 @@ def check_type(tx: Transaction, project_id: str, type_id: str, size: int) -> Non
     """Refuse a volume that becomes of this type beyond the type's limits; all types together stay as they are.
 
     Raises QuotaExceeded."""
+    _lock(tx, project_id)
     limits = _limits(tx, project_id)
     used = _used(tx, project_id)
     for resource, amount in (("volumes", 1), ("gigabytes", size)):
@@ -146,9 +146,13 @@ def of_class(tx: Transaction, class_name: str = DEFAULT_CLASS, caller: Caller | 
     return {name: limits.get(key, -1) for name, key in _names(tx, caller).items()}
 
 
-def set_for_project(tx: Transaction, project_id: str, wanted: Mapping[str, Any]) -> None:
-    """Set these limits of a project. Raises InvalidField (no whole number), BadRequest (no such resource)."""
-    for key, limit in _checked(tx, wanted).items():
+def set_for_project(tx: Transaction, project_id: str, wanted: Mapping[str, Any], *, below_use: bool = True) -> None:
+    """Set these limits of a project. Raises InvalidField (no whole number), BadRequest (no such resource; with
+    below_use False also a limit below what is in use)."""
+    checked = _checked(tx, wanted)
+    if not below_use:
+        _refuse_below_use(tx, project_id, checked)
+    for key, limit in checked.items():
         _put(tx, quota_limits, {"project_id": project_id}, key, limit)
 
 
@@ -161,6 +165,28 @@ def set_for_class(tx: Transaction, class_name: str, wanted: Mapping[str, Any]) -
 def reset(tx: Transaction, project_id: str) -> None:
     """The project has the default limits again."""
     tx.execute(delete(quota_limits).where(quota_limits.c.project_id == project_id))
+
+
+def _lock(tx: Transaction, project_id: str) -> None:
+    """Nobody else counts or changes what this project has before the transaction ends."""
+    if not tx.sqlite:
+        tx.execute(_LOCK, {"project_id": project_id})
+
+
+def _refuse_below_use(tx: Transaction, project_id: str, wanted: Mapping[Key, int]) -> None:
+    _lock(tx, project_id)
+    used = _used(tx, project_id)
+    for key, limit in wanted.items():
+        if 0 <= limit < used.get(key, 0):
+            raise BadRequest(
+                f"Quota {_name(tx, key)} limit must be equal or greater than existing resources: {used[key]} are in"
+                f" use, {limit} was asked."
+            )
+
+
+def _name(tx: Transaction, key: Key) -> str:
+    resource, type_id = key
+    return f"{resource}_{volume_types.by_id(tx, type_id).name}" if type_id else resource
 
 
 def _defaults() -> dict[Key, int]:
@@ -230,8 +256,7 @@ def _put(tx: Transaction, table: Any, owner: dict[str, str], key: Key, limit: in
 
 
 def _exceeded(tx: Transaction, key: Key, amount: int, used: int, limit: int) -> QuotaExceeded:
-    resource, type_id = key
-    name = f"{resource}_{volume_types.by_id(tx, type_id).name}" if type_id else resource
+    resource, name = key[0], _name(tx, key)
     if resource == "gigabytes":
         return QuotaExceeded(
             f"Requested volume or snapshot exceeds allowed {name} quota."

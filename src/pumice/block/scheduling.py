@@ -65,12 +65,14 @@ class NoPool(msgspec.Struct, frozen=True):
 
 
 def choose(tx: Transaction, wish: Wish) -> Chosen | NoPool:
-    """The fitting pool with the most free space."""
+    """The fitting pool with the most free space; of the pools that are not the one that was wished nothing is said."""
     candidates: list[Chosen] = []
     reasons: list[str] = []
     width = len(POOL)
     for row in tx.execute(_POOLS):
         pool, service = Pool(*row[:width]), Service(*row[width:])
+        if wish.pool not in (None, pool.name):
+            continue
         reason = _refusal(tx, pool, service, wish)
         if reason is None:
             candidates.append(Chosen(pool, service.availability_zone))
@@ -91,6 +93,18 @@ def refusal_of(tx: Transaction, pool_name: str, wish: Wish) -> str | None:
     return _refusal(tx, Pool(*row[:width]), Service(*row[width:]), wish)
 
 
+def no_room(tx: Transaction, pool_name: str, size: int) -> str | None:
+    """Why a volume of this pool cannot grow by so many GiB; None when it can, as far as the pool has reported."""
+    row = tx.execute(select(*POOL).where(pools.c.name == pool_name)).one_or_none()
+    return None if row is None else _full(tx, Pool(*row), size)
+
+
+def zones(tx: Transaction) -> list[str]:
+    """The availability zones that there are: those of the backends that have reported."""
+    statement = select(services.c.availability_zone).join(pools, pools.c.service_id == services.c.id).distinct()
+    return sorted(tx.execute(statement).scalars())
+
+
 _POOLS = select(*POOL, *SERVICE).join(services, services.c.id == pools.c.service_id).order_by(pools.c.name)
 
 
@@ -106,8 +120,6 @@ def _refusal(tx: Transaction, pool: Pool, service: Service, wish: Wish) -> str |
         return "; ".join(f"{problem['sentence']} ({problem['fix']})" for problem in service.problems)
     if wish.backend is not None and pool.backend != wish.backend:
         return f"the source is on {wish.backend}"
-    if wish.pool is not None and pool.name != wish.pool:
-        return f"is not {wish.pool}"
     if wish.moved_from is not None:
         if pool.backend == wish.moved_from:
             return "the volume is there"
@@ -123,15 +135,20 @@ def _refusal(tx: Transaction, pool: Pool, service: Service, wish: Wish) -> str |
         return unfit
     if wish.multiattach and not pool.capabilities.get("multiattach"):
         return "cannot attach a volume to several servers"
+    return _full(tx, pool, wish.size)
+
+
+def _full(tx: Transaction, pool: Pool, size: int) -> str | None:
+    """Why there is no room for so many GiB more; None when there is."""
     ratio = float(pool.capabilities.get("max_over_subscription_ratio", 1e9))
-    promised = _promised(tx, pool, pool.total_bytes * ratio - wish.size * GIB)
-    if promised + wish.size * GIB > pool.total_bytes * ratio:
+    promised = _promised(tx, pool, pool.total_bytes * ratio - size * GIB)
+    if promised + size * GIB > pool.total_bytes * ratio:
         return f"{promised // GIB} GiB are promised of {pool.total_bytes // GIB} GiB, {ratio:g} times of it at most"
     free = pool.free_bytes - pool.total_bytes * pool.reserved_percentage // 100
     if not pool.capabilities.get("thin"):
         free -= _making(tx, pool)
-    if free < wish.size * GIB:
-        return f"{max(0, free) // GIB} GiB free of {wish.size} GiB asked"
+    if free < size * GIB:
+        return f"{max(0, free) // GIB} GiB free of {size} GiB asked"
     return None
 
 

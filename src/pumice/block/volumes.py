@@ -86,7 +86,7 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
     kind = _type(tx, caller, wanted, origin)
     added = quotas.Addition(volume_type_id=kind.id, volumes=1, gigabytes=size, volume_size=size)
     quotas.check(tx, project_id, added)
-    zones = _zones(kind, wanted.availability_zone)
+    zones = _zones(tx, kind, wanted.availability_zone)
     multiattach = wanted.multiattach or kind.extra_specs.get("multiattach") == "<is> True"
     wish = scheduling.Wish(
         size=size,
@@ -248,7 +248,7 @@ def delete(tx: Transaction, caller: Caller, volume_id: str, *, cascade: bool = F
 def extend(tx: Transaction, caller: Caller, volume_id: str, new_size: int, *, in_use_allowed: bool) -> None:
     """Grow a volume to new_size GiB; in use only where the version allows (3.42).
 
-    Raises InvalidField, BadRequest, QuotaExceeded, NotFound."""
+    Raises InvalidField, BadRequest (also where the pool has no room, saying so), QuotaExceeded, NotFound."""
     get(tx, caller, volume_id)
     lock(tx, "volume", volume_id)
     found = shown(tx, volume_id)
@@ -262,8 +262,11 @@ def extend(tx: Transaction, caller: Caller, volume_id: str, new_size: int, *, in
         grown = new_size - volume.size
         added = quotas.Addition(volume_type_id=volume.volume_type_id, gigabytes=grown, volume_size=new_size)
         quotas.check(tx, volume.project_id, added)
-    if volume.backend is None:
+    if volume.backend is None or volume.pool is None:
         raise Conflict(f"Volume {volume_id} is on no backend.")
+    full = scheduling.no_room(tx, volume.pool, new_size - volume.size)
+    if full is not None:
+        raise BadRequest(f"Volume {volume_id} cannot grow by {new_size - volume.size} GiB: pool {volume.pool}: {full}.")
     guests = tuple(
         (attachment.host, attachment.server_id)
         for attachment in found.attachments
@@ -303,13 +306,16 @@ def _type(tx: Transaction, caller: Caller, wanted: Wanted, origin: _Origin) -> V
     return default_types.for_project(tx, caller.project_id)
 
 
-def _zones(kind: VolumeType, asked: str | None) -> tuple[str, ...]:
+def _zones(tx: Transaction, kind: VolumeType, asked: str | None) -> tuple[str, ...]:
     """Where the volume may be: the zone asked for, else those of the type, else () for any. Raises InvalidField."""
     given = volume_types.zones_of(kind.extra_specs)
     if asked is None:
         return given
     if given and asked not in given:
         raise InvalidField("availability_zone", asked, f"volume type {kind.name} is in {', '.join(given)} only")
+    known = scheduling.zones(tx)
+    if known and asked not in known:
+        raise InvalidField("availability_zone", asked, f"there are {', '.join(known)}")
     return (asked,)
 
 

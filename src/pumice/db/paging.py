@@ -94,7 +94,7 @@ class Listing:
             offset=_whole("offset", params["offset"], 0) if "offset" in params else 0,
             sorts=self._sorts(params),
             filters=tuple((name, params[name]) for name in params if name in self.filters and name not in ignore),
-            with_count=_truth("with_count", params["with_count"]) if "with_count" in params else False,
+            with_count=truth("with_count", params["with_count"]) if "with_count" in params else False,
         )
 
     def page(
@@ -203,7 +203,7 @@ def _part_of(column: ColumnElement[Any]) -> Filter:
 
 def truth_filter(column: ColumnElement[Any]) -> Filter:
     """The column equals the text read as a boolean (true, false, 1, 0, yes, no)."""
-    return lambda name, text: column.is_(_truth(name, text))
+    return lambda name, text: column.is_(truth(name, text))
 
 
 def number_filter(column: ColumnElement[Any]) -> Filter:
@@ -280,7 +280,8 @@ def _whole(name: str, text: str, least: int) -> int:
     return number
 
 
-def _truth(name: str, text: str) -> bool:
+def truth(name: str, text: str) -> bool:
+    """A parameter's text as a boolean. Raises InvalidField."""
     lowered = text.strip().lower()
     if lowered in ("1", "true", "t", "yes", "y", "on"):
         return True

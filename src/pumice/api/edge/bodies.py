@@ -21,6 +21,18 @@ MAX_PARAMETERS = 256
 _LARGEST = 2**63 - 1
 _LONG_NUMBER = re.compile(rb"[0-9]{19,}")
 _PLACE = re.compile(r"^(?P<message>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_KEY = re.compile(r"^(?P<message>.*) - at `key` in `\$\.?(?P<path>.*)`$", re.DOTALL)
+_LENGTH = re.compile(r"^Expected `str` of length (?P<sign><=|>=) (?P<length>[0-9]+)$")
+_KIND = re.compile(r"^Expected .*, got `(?P<kind>[a-z]+)`$")
+_KINDS: Mapping[type, str] = {
+    str: "str",
+    bool: "bool",
+    int: "int",
+    float: "float",
+    type(None): "null",
+    list: "array",
+    dict: "object",
+}
 _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]*)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>[^`]*)`$", re.DOTALL)
 
@@ -120,10 +132,40 @@ def field_error(text: str, body: Any) -> BadRequest:
         name = unknown["name"]
         field = _joined(path, name if len(name) <= 64 else name[:61] + "...")
         return InvalidField(field, _value_at(body, path, name), "this field is not known here")
-    value = _value_at(body, path)
-    if path in ("", "key") or path.startswith("key in"):
+    if key := _KEY.match(text):
+        message, path = key["message"], key["path"]
+        found = _value_at(body, path)
+        wrong = next((name for name in found or () if _is_wrong(message, name)), None)
+        return InvalidField(path, wrong, f"a key of it: {message[:1].lower()}{message[1:]}")
+    if path.endswith("[...]"):
+        path, value = _item(body, path, message)
+    else:
+        value = _value_at(body, path)
+    if path == "":
         return BadRequest(f"Invalid input: {message[:1].lower()}{message[1:]}.")
     return InvalidField(path, value, message[:1].lower() + message[1:])
+
+
+def _item(body: Any, path: str, message: str) -> tuple[str, Any]:
+    """The path with the key of the item that is wrong in place of msgspec's "[...]", and the item, where the message
+    tells which it is."""
+    whole = path.removesuffix("[...]")
+    found = _value_at(body, whole)
+    if isinstance(found, dict):
+        for key, value in found.items():
+            if _is_wrong(message, value):
+                return _joined(whole, key if len(key) <= 64 else key[:61] + "..."), value
+    return path, found
+
+
+def _is_wrong(message: str, value: Any) -> bool:
+    """Whether msgspec's message is about such a value."""
+    if match := _KIND.match(message):
+        return _KINDS.get(type(value)) == match["kind"]
+    if (match := _LENGTH.match(message)) and isinstance(value, str):
+        length = int(match["length"])
+        return len(value) > length if match["sign"] == "<=" else len(value) < length
+    return False
 
 
 def _joined(path: str, name: str) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pumice.api.edge.route import Call, Route
+from pumice.api.volume.fields import asked_for
 from pumice.api.volume.list_parameters import list_params
 from pumice.block import capability_specs, services, volume_types
 from pumice.block.model import GIB, Pool
@@ -46,7 +47,7 @@ def _capabilities(pool: Pool) -> dict[str, Any]:
 
 def get_pools(tx: Transaction, call: Call) -> Any:
     params = list_params(call, "pool")
-    with_detail = params.get("detail", "").lower() in ("1", "true", "yes")
+    with_detail = asked_for(call, "detail")
     specs = volume_types.visible(tx, call.caller, params["volume_type"]).extra_specs if "volume_type" in params else {}
     shown = []
     for pool in services.listed_pools(tx):

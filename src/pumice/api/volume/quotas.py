@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from pumice.api.edge.route import Call, Route
+from pumice.api.volume.fields import asked_for
 from pumice.block import quotas
 from pumice.db.engine import Transaction
 from pumice.errors import Forbidden
@@ -22,7 +23,7 @@ def show(tx: Transaction, call: Call) -> Any:
     if project_id != call.caller.project_id and not call.caller.is_admin:
         raise Forbidden("Quotas of another project are shown to administrators only.")
     found = quotas.of_project(tx, project_id, call.caller)
-    if call.params.get("usage", "").strip().lower() in ("1", "true", "t", "yes", "y", "on"):
+    if asked_for(call, "usage"):
         usage = {name: {"limit": one.limit, "in_use": one.in_use, "reserved": 0} for name, one in found.items()}
         return {"quota_set": {"id": project_id, **usage}}
     return {"quota_set": {"id": project_id, **{name: one.limit for name, one in found.items()}}}
@@ -33,9 +34,10 @@ def defaults(tx: Transaction, call: Call) -> Any:
 
 
 def change(tx: Transaction, call: Call) -> Any:
+    """With `skip_validation=false` a limit below what is in use is refused, as the API has it."""
     project_id = call.path["target_id"]
     asked = {name: value for name, value in call.body.quota_set.items() if name not in IGNORED}
-    quotas.set_for_project(tx, project_id, asked)
+    quotas.set_for_project(tx, project_id, asked, below_use=asked_for(call, "skip_validation", otherwise=True))
     return {"quota_set": {name: one.limit for name, one in quotas.of_project(tx, project_id).items()}}
 
 

@@ -44,7 +44,9 @@ SERVICE = View(
 
 
 def listed(tx: Transaction, call: Call) -> Any:
-    found = services.listed(tx, binary=call.params.get("binary"), host=call.params.get("host"))
+    """`service` is what older clients call the binary."""
+    binary = call.params.get("binary") or call.params.get("service") or None
+    found = services.listed(tx, binary=binary, host=call.params.get("host") or None)
     shown = [service for service in found if service.binary != services.COMPUTE_BINARY]
     return {"services": SERVICE.items(shown, call)}
 

@@ -12,6 +12,7 @@ from pumice.api.volume.volume_metadata import MetaBody, MetadataBody, item_of, o
 from pumice.block import listings, snapshots
 from pumice.clock import isoformat
 from pumice.db.engine import Transaction
+from pumice.db.paging import truth
 from pumice.errors import BadRequest, InvalidField
 
 SUMMARY = View(
@@ -63,7 +64,7 @@ class SnapshotUpdateBody(Struct, forbid_unknown_fields=True):
 
 def create(tx: Transaction, call: Call) -> Any:
     asked: SnapshotCreate = call.body.snapshot
-    forced = str(asked.force).strip().lower() in ("1", "true", "t", "yes", "y", "on")
+    forced = asked.force is not None and truth("snapshot.force", str(asked.force))
     if call.version >= (3, 66) and asked.force is not None and not forced:
         raise InvalidField("snapshot.force", asked.force, "since microversion 3.66 it is not needed: leave it out")
     made = snapshots.create(

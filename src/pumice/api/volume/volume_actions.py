@@ -3,7 +3,7 @@
 `os-attach` with a server of this cloud *is* a compute attach, and `os-detach` a compute detach: never a lie (story 2).
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -32,7 +32,7 @@ class SetBootableBody(Struct, forbid_unknown_fields=True):
 class Attach(Struct, forbid_unknown_fields=True):
     instance_uuid: str | None = None
     mountpoint: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    mode: str | None = None
+    mode: Literal["rw", "ro"] | None = None
     host_name: Annotated[str, Meta(max_length=255)] | None = None
 
 

@@ -9,7 +9,7 @@ from msgspec.json import encode
 from pumice.api.edge.route import Call, Route
 from pumice.api.edge.versions import Since
 from pumice.api.edge.views import Field, View
-from pumice.api.volume.fields import Metadata, Name, blank_to_none
+from pumice.api.volume.fields import Metadata, Name, asked_for, blank_to_none
 from pumice.api.volume.list_parameters import list_params
 from pumice.block import listings, volumes
 from pumice.block.force_delete import force_delete_volume
@@ -237,16 +237,12 @@ def change(tx: Transaction, call: Call) -> Any:
 
 
 def delete(tx: Transaction, call: Call) -> None:
-    cascade = _asked(call, "cascade")
-    if call.version >= (3, 23) and _asked(call, "force"):
+    cascade = asked_for(call, "cascade")
+    if call.version >= (3, 23) and asked_for(call, "force"):
         call.services.identity.policy.enforce("volume:force_delete", call.caller, call.path)
         force_delete_volume(tx, call.caller, call.path["volume_id"], cascade=cascade)
     else:
         volumes.delete(tx, call.caller, call.path["volume_id"], cascade=cascade)
-
-
-def _asked(call: Call, name: str) -> bool:
-    return call.params.get(name, "").strip().lower() in ("1", "true", "t", "yes", "y", "on")
 
 
 def summary(tx: Transaction, call: Call) -> Any:
