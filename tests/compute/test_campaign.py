@@ -257,7 +257,7 @@ def check_rich(database: Database, world: World) -> None:
     assert world.hypervisor is not None
     server_id = the_server(database)
     serials = {disk.serial for disk in world.hypervisor.disks(server_id)}
-    assert serials > {f"{server_id[:23]}-config", f"{server_id[:23]}-swap"} and len(serials) == 4
+    assert serials > {f"{server_id[:8]}-config", f"{server_id[:8]}-swap"} and len(serials) == 4
 
 
 def check_nothing_made(database: Database, world: World) -> None:

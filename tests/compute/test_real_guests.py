@@ -8,7 +8,6 @@ import os
 import secrets
 import signal
 from base64 import b64encode
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,77 +17,20 @@ from pumice.block.volumes import Wanted
 from pumice.compute import flavors, keypairs, servers
 from pumice.compute.operations.observe import observe_guests
 from pumice.compute.volume_attachments import attach, detach
-from pumice.db.paging import PageRequest
 from pumice.errors import BadRequest
-from pumice.hypervisors.libvirt import LibvirtHypervisor
-from pumice.hypervisors.registry import HypervisorConfig
-from pumice.operations.world import Backend
-from pumice.storage.config import PoolConfig
-from pumice.storage.file import FileDriver
-from tests.block.cloud import BACKEND, prepare
-from tests.compute.cloud import ComputeCloud
-from tests.lab.guest import Inside, guest_image, guest_pid
-from tests.support.databases import Databases
+from tests.compute.real_cloud import BOOT_SECONDS, RealCloud
+from tests.lab.guest import guest_pid
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
-BOOT_SECONDS = 60.0
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB1G6Xv0Uoe1KZV6dVHrm4Mdu8pNJ1vR7eMaQvqGqzyF me@here"
 """Of a key pair whose private half is nowhere."""
 
 
-class RealCloud(ComputeCloud):
-    """Volumes are files, guests are real."""
-
-    def __init__(self, url: str, folder: Path, hypervisor: LibvirtHypervisor, root: Path) -> None:
-        self.libvirt, self.root = hypervisor, root
-        super().__init__(url, folder, hypervisor)
-        config = PoolConfig(name="file", path=str(folder / "pool"), record_path=str(folder / "pool.json"))
-        self.pool = FileDriver(config)
-        self.pool.start()
-        backend = Backend(BACKEND, f"{BACKEND}#pool", "memory", "nova", self.pool, self.target)
-        self.world.backends[BACKEND] = backend  # type: ignore[index]
-        image = guest_image()
-        kernel = self.image(image.kernel.read_bytes(), disk_format="aki")
-        ramdisk = self.image(image.ramdisk.read_bytes(), disk_format="ari")
-        self.bootable = self.image(b"", properties={"kernel_id": kernel, "ramdisk_id": ramdisk})
-
-    def close(self) -> None:
-        """The hypervisor is the whole session's; our guests are not."""
-        for server in self.read(servers.page, self.admin, PageRequest(), all_projects=True, deleted=False).items:
-            self.libvirt.undefine(server.server.id)
-        super().close()
-        self.libvirt.start()
-        self.pool.close()
-
-    def console(self, server_id: str) -> str:
-        return self.libvirt.console_log(server_id)
-
-    def wait_console(self, server_id: str, words: str, count: int = 1) -> None:
-        wait_until(lambda: self.console(server_id).count(words) >= count, BOOT_SECONDS, f"the guest prints {words!r}")
-
-    def booted(self) -> str:
-        server_id = self.server()
-        self.wait_console(server_id, "GUEST-UP")
-        return server_id
-
-    def inside(self, server_id: str) -> Inside:
-        return Inside(self.libvirt.command_socket(server_id))
-
-
 @pytest.fixture
-def cloud(
-    databases: Databases, tmp_path: Path, libvirt_hypervisor: LibvirtHypervisor, libvirt_config: HypervisorConfig
-) -> Iterator[RealCloud]:
-    """On SQLite: what depends on the database is in the other tests."""
-    with databases.fresh("sqlite", prepare) as url:
-        made = RealCloud(url, tmp_path, libvirt_hypervisor, libvirt_config.directory)
-        try:
-            yield made
-            made.assert_derived()
-        finally:
-            made.close()
+def cloud(real_cloud: RealCloud) -> RealCloud:
+    return real_cloud
 
 
 def test_a_guest_reads_and_writes_its_volume_also_when_it_was_attached_while_stopped(cloud: RealCloud) -> None:

@@ -33,9 +33,21 @@ def test_a_server_boots_by_the_kernel_of_its_image_and_keeps_its_own_copy(cloud:
 def test_a_server_of_a_disk_image_has_a_local_root_disk(cloud: ComputeCloud) -> None:
     server = cloud.server(image_id=cloud.image(b"x" * 700))
     disk = cloud.simulator._held.guests[server].guest.disks[0]
-    assert (disk.serial, disk.boot_index) == (f"{server}-root", 1)
+    assert (disk.serial, disk.boot_index) == (f"{server[:8]}-root", 1)
     assert cloud.world.servers is not None
     assert (cloud.world.servers / server / "root.raw").read_bytes() == b"x" * 700 + bytes(324)
+
+
+def test_an_image_chooses_the_bus_of_all_disks(cloud: ComputeCloud) -> None:
+    image = cloud.image(b"x" * 512, properties={"hw_disk_bus": "virtio"})
+    server, volume = cloud.server(image_id=image), cloud.volume()
+    cloud.write(attach, cloud.member, server, volume)
+    cloud.settle()
+    (root,) = cloud.simulator._held.guests[server].guest.disks
+    assert (root.bus, root.device) == ("virtio", "/dev/vda")
+    assert cloud.disks(server)[volume].device == "vdb"
+    with pytest.raises(BadRequest, match="hw_disk_bus=ide"):
+        cloud.ask_server(image_id=cloud.image(b"x" * 512, properties={"hw_disk_bus": "ide"}))
 
 
 def test_a_server_boots_from_a_volume_made_of_an_image(cloud: ComputeCloud) -> None:

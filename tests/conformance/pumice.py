@@ -28,7 +28,12 @@ def running(directory: Path, output: Path, password: str) -> Iterator[str]:
         with Processes(output) as processes:
             process = processes.start(
                 *("pumice", "serve", "--state", directory, "--bind", f"127.0.0.1:{port}"),
-                environment={"PUMICE_ADMIN_PASSWORD": password, "PUMICE_RECONCILE_PERIOD": "3600"},
+                environment={
+                    "PUMICE_ADMIN_PASSWORD": password,
+                    "PUMICE_RECONCILE_PERIOD": "3600",
+                    # Its guests have no operating system that could obey.
+                    "PUMICE_SHUTDOWN_DEADLINE": "2",
+                },
             )
             wait_until(partial(_healthy, process, f"{url}/healthz"), 60, "Pumice answers")
             yield url

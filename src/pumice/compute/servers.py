@@ -127,8 +127,8 @@ def delete(tx: Transaction, caller: Caller, server_id: str) -> None:
     enqueue(tx, DELETE_SERVER, arguments, subject_id=server_id, claims=(), caller=caller)
 
 
-def power(tx: Transaction, caller: Caller, server_id: str, action: str, *, graceful: bool = False) -> OperationRow:
-    """start, stop, reboot, hard reboot, pause, unpause, suspend or resume. graceful: a stop asks the guest first.
+def power(tx: Transaction, caller: Caller, server_id: str, action: str) -> OperationRow:
+    """start, stop, reboot, hard reboot, pause, unpause, suspend or resume.
 
     Raises Conflict (another state is needed, busy, locked), NotFound."""
     server = get(tx, caller, server_id)
@@ -138,7 +138,7 @@ def power(tx: Transaction, caller: Caller, server_id: str, action: str, *, grace
     notify_server(tx, server_id, f"{power.event}.start", caller)
     action_id = instance_actions.start(tx, server_id, power.action, caller=caller)
     event_id = instance_actions.start_event(tx, action_id, f"compute_{power.action}_instance", server.host)
-    arguments = PowerServer(server_id=server_id, host=str(server.host), event_id=event_id, graceful=graceful)
+    arguments = PowerServer(server_id=server_id, host=str(server.host), event_id=event_id)
     return enqueue(tx, power.operation, arguments, subject_id=server_id, claims=turn(tx, server_id), caller=caller)
 
 

@@ -46,6 +46,8 @@ class World:
     """Seconds that the hypervisor has to attach a disk."""
     detach_deadline: float = 20.0
     """Seconds that a guest has to let a disk go."""
+    shutdown_deadline: float = 5.0
+    """Seconds that a guest has to shut down when it is asked to, before it is stopped by force."""
 
     def backend(self, name: str) -> Backend:
         """The backend of this name. KeyError means a step ran at the wrong place."""

@@ -44,6 +44,7 @@ def build(settings: Settings) -> World:
         servers=settings.state / "servers",
         attach_deadline=settings.attach_deadline,
         detach_deadline=settings.detach_deadline,
+        shutdown_deadline=settings.shutdown_deadline,
     )
 
 

@@ -124,7 +124,7 @@ def _compare_disks(world: World, server_id: str, wanted: list[Any], seen: list[O
             )
     known = {one.volume_id for one in wanted}
     for serial in sorted(serials - known):
-        if len(serial) == 36:  # "<server id>-root" is the server's own
+        if len(serial) == 36:  # others are the server's own: its root, swap, config drive
             yield Finding(
                 name="disk-left-over",
                 resource_type="server",

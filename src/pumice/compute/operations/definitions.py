@@ -27,8 +27,16 @@ def guest_of(run: Run[Any], **changes: Any) -> Guest:
     disks: list[Disk] = []
     if (directory / "root.raw").exists():
         info = {"driver_volume_type": "local", "data": {"device_path": str(directory / "root.raw")}}
-        order = None if boots_by_kernel else 1
-        disks.append(Disk(serial=f"{server_id}-root", connection_info=info, device="/dev/sda", boot_index=order))
+        place = next((one for one in mappings if one.boot_index == 0 and one.destination_type == "local"), None)
+        disks.append(
+            Disk(
+                serial=local_disks.own_serial(server_id, "root"),
+                connection_info=info,
+                bus=place.disk_bus if place is not None else "scsi",
+                device=place.device_name if place is not None else "/dev/sda",
+                boot_index=None if boots_by_kernel else 1,
+            )
+        )
     for mapping in sorted(mappings, key=lambda one: (one.boot_index is None, one.boot_index or 0)):
         found = attached.get(mapping.attachment_id or "")
         if found is None or mapping.volume_id is None or found.connection_info is None:

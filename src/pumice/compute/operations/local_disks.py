@@ -102,7 +102,7 @@ def disks_of(directory: Path, server_id: str, mappings: Iterable[BlockDeviceMapp
     """Those that are there, as the hypervisor is told of them."""
     found = [
         Disk(
-            serial=_serial(server_id, disk.name.removesuffix(".raw")),
+            serial=own_serial(server_id, disk.name.removesuffix(".raw")),
             connection_info=_local(directory / disk.name),
             bus=disk.mapping.disk_bus,
             device=disk.mapping.device_name,
@@ -114,7 +114,7 @@ def disks_of(directory: Path, server_id: str, mappings: Iterable[BlockDeviceMapp
         info = _local(directory / CONFIG_DRIVE)
         found.append(
             Disk(
-                serial=_serial(server_id, "config"),
+                serial=own_serial(server_id, "config"),
                 connection_info=info,
                 device=CONFIG_SLOT,
                 read_only=True,
@@ -124,9 +124,10 @@ def disks_of(directory: Path, server_id: str, mappings: Iterable[BlockDeviceMapp
     return found
 
 
-def _serial(server_id: str, name: str) -> str:
-    """Different ones within a guest: guests see at most 36 characters. Never 36 long, as volumes' are."""
-    return f"{server_id[:23]}-{name}"
+def own_serial(server_id: str, name: str) -> str:
+    """The serial of a disk that is no volume. Different ones within a guest, which sees 20 characters of it on virtio
+    and 36 on scsi; never 36 long, as volumes' are."""
+    return f"{server_id[:8]}-{name}"
 
 
 def _local(path: Path) -> dict[str, Any]:

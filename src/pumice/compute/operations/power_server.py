@@ -5,7 +5,8 @@
 
 Nothing is undone: what the hypervisor made of a failed one is observed (`observe.py`), and the reason is the action's.
 Start and reboot define the guest anew from the rows, so one whose definition was lost starts too, with all its volumes.
-A soft reboot asks the guest to shut down first, and has a deadline: after it the guest is stopped by force.
+A stop and a soft reboot ask the guest to shut down, so that it writes what it has in memory; after a deadline it is
+stopped by force. A guest that stands still is not asked.
 """
 
 from collections.abc import Callable
@@ -22,19 +23,11 @@ from pumice.db.schema import servers
 from pumice.hypervisors.contract import GuestState
 from pumice.operations.model import Operation, Run, Step, StepFailed, caller_of
 
-GRACEFUL_SECONDS = 5.0
-"""How long a guest may take to shut down by itself when it is asked to stop."""
-SOFT_REBOOT_SECONDS = 10.0
-"""The same when it is asked to reboot."""
-
 
 class PowerServer(msgspec.Struct, frozen=True, kw_only=True):
-    """`graceful`: ask the guest before it is forced."""
-
     server_id: str
     host: str
     event_id: str
-    graceful: bool = False
 
 
 def take(tx: Transaction, run: Run[PowerServer]) -> None:
@@ -51,13 +44,8 @@ def start(run: Run[PowerServer]) -> None:
         hypervisor.start_guest(server_id)
 
 
-def stop(run: Run[PowerServer]) -> None:
-    graceful = GRACEFUL_SECONDS if run.arguments.graceful else 0.0
-    run.world.hypervisor.stop_guest(run.arguments.server_id, graceful)
-
-
 def shut_down(run: Run[PowerServer]) -> None:
-    run.world.hypervisor.stop_guest(run.arguments.server_id, SOFT_REBOOT_SECONDS)
+    run.world.hypervisor.stop_guest(run.arguments.server_id, run.world.shutdown_deadline)
 
 
 def cut_off(run: Run[PowerServer]) -> None:
@@ -112,7 +100,7 @@ def _operation(
 
 
 START_SERVER = _operation("server.start", start, "on", "power_on")
-STOP_SERVER = _operation("server.stop", stop, "off", "power_off")
+STOP_SERVER = _operation("server.stop", shut_down, "off", "power_off")
 REBOOT_SERVER = _operation("server.reboot", start, "on", "reboot", Step("shut down", do=shut_down, at=at_host))
 HARD_REBOOT_SERVER = _operation("server.hard_reboot", start, "on", "reboot", Step("cut off", do=cut_off, at=at_host))
 PAUSE_SERVER = _operation("server.pause", pause, "paused", "pause")

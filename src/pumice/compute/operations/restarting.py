@@ -11,7 +11,6 @@ from sqlalchemy import update
 
 from pumice.compute.facts import clear_mark
 from pumice.compute.operations.definitions import guest_of
-from pumice.compute.operations.power_server import GRACEFUL_SECONDS
 from pumice.compute.operations.settling import finish_action, is_going, take_server
 from pumice.db.engine import Transaction
 from pumice.db.schema import servers
@@ -25,7 +24,7 @@ def take(tx: Transaction, run: Run[Any]) -> None:
 
 
 def stop(run: Run[Any]) -> None:
-    run.world.hypervisor.stop_guest(run.arguments.server_id, GRACEFUL_SECONDS if run.arguments.runs else 0.0)
+    run.world.hypervisor.stop_guest(run.arguments.server_id, run.world.shutdown_deadline if run.arguments.runs else 0.0)
 
 
 def start_as_it_was(run: Run[Any]) -> None:
