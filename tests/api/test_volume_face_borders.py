@@ -155,6 +155,8 @@ def test_routes_and_actions_are_there_from_their_version_on(user: Account, opera
         "unavailable": [],
     }
     operator.refused("POST", "/workers/cleanup", {}, version="3.23", status=404)
+    as_openstacksdk_asks = {"binary": "cinder-volume", "cluster_name": None, "host": None, "is_up": False}
+    assert operator.ask("PUT", "/workers/cleanup", as_openstacksdk_asks, version="3.24", status=202)["cleaning"] == []
 
 
 def test_limits_of_another_project_since_3_39(user: Account, operator: Account) -> None:

@@ -21,6 +21,7 @@ ATTACHED = AttachmentFacts("attached")
 RESERVED = AttachmentFacts("reserved")
 CONNECTED = AttachmentFacts("connected")
 DETACHING = AttachmentFacts("attached", operation=LiveOperation("server.detach_volume", "exclusive"))
+DISCONNECTING = AttachmentFacts("attached", operation=LiveOperation("attachment.disconnect", "exclusive"))
 
 
 def shown(**facts: object) -> str:
@@ -45,7 +46,8 @@ def test_the_life_of_a_volume_is_shown(life: str, word: str) -> None:
         ((CONNECTED,), "attaching"),
         ((ATTACHED,), "in-use"),
         ((DETACHING,), "detaching"),
-        ((DETACHING, ATTACHED), "in-use"),
+        ((DETACHING, ATTACHED), "detaching"),
+        ((DISCONNECTING, ATTACHED), "in-use"),
         ((RESERVED, CONNECTED), "attaching"),
     ],
 )

@@ -234,6 +234,7 @@ volume admin                 GET /clusters/{cluster_name}
 volume admin                 PUT /clusters/enable
 volume admin                 PUT /clusters/disable
 volume admin                 POST /workers/cleanup
+volume admin                 PUT /workers/cleanup
 volume member                POST /volumes/{volume_id}/action revert
 volume member                POST /volumes/{volume_id}/action os-reimage
 volume admin                 POST /volumes/{volume_id}/action os-migrate_volume

@@ -75,7 +75,10 @@ def retype(tx: Transaction, caller: Caller, volume_id: str, name_or_id: str, *, 
         migrations.retype(tx, caller, volume, kind)
         return
     if refusal is not None:
-        raise BadRequest(f"Volume {volume_id} cannot become {kind.name} where it is: pool {pool.name}: {refusal}.")
+        raise BadRequest(
+            f"Volume {volume_id} cannot become {kind.name} where it is: pool {pool.name}: {refusal}."
+            " The migration policy on-demand moves it."
+        )
     notify_volume(tx, volume_id, "retype.start", caller)
     _store(tx, volume_id, {"volume_type_id": kind.id, "multiattach": multiattach})
     notify_volume(tx, volume_id, "retype.end", caller)

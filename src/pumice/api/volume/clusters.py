@@ -81,11 +81,17 @@ def _meant(tx: Transaction, service: Service, asked: Cleanup) -> bool:
     )
 
 
+_CLEANUP = "/workers/cleanup"
+
 ROUTES = (
     Route("GET", "/clusters", listed, action="clusters:get_all", since="3.7", name="clusters.list"),
     Route("GET", "/clusters/detail", listed, action="clusters:get_all", since="3.7", name="clusters.detail"),
     Route("GET", "/clusters/{cluster_name}", show, action="clusters:get", since="3.7"),
     Route("PUT", "/clusters/enable", change, action="clusters:update", body=ClusterName, since="3.7"),
     Route("PUT", "/clusters/disable", change, action="clusters:update", body=ClusterName, since="3.7"),
-    Route("POST", "/workers/cleanup", cleanup, action="workers:cleanup", body=Cleanup, since="3.24", status=202),
+    Route("POST", _CLEANUP, cleanup, action="workers:cleanup", body=Cleanup, since="3.24", status=202),
+    # As openstacksdk asks.
+    Route(
+        "PUT", _CLEANUP, cleanup, action="workers:cleanup", body=Cleanup, since="3.24", status=202, name="workers.put"
+    ),
 )

@@ -42,7 +42,7 @@ class ManagedVolume(Struct, forbid_unknown_fields=True):
     volume_type: Name | None = None
     availability_zone: Name | None = None
     metadata: Metadata | None = None
-    bootable: bool = False
+    bootable: bool | None = None
 
 
 class ManagedVolumeBody(Struct, forbid_unknown_fields=True):
@@ -79,7 +79,7 @@ def manage_volume(tx: Transaction, call: Call) -> Any:
         volume_type=asked.volume_type or None,
         availability_zone=asked.availability_zone or None,
         metadata=asked.metadata or {},
-        bootable=asked.bootable,
+        bootable=bool(asked.bootable),
     )
     return DETAIL.render(managing.manage(tx, call.caller, wanted), call)
 

@@ -54,6 +54,8 @@ class TypeUpdate(Struct, forbid_unknown_fields=True):
     name: TypeName | UnsetType | None = UNSET
     description: Description | UnsetType | None = UNSET
     is_public: bool | UnsetType = UNSET
+    shown_is_public: bool | UnsetType = field(default=UNSET, name="os-volume-type-access:is_public")
+    """openstacksdk calls it as answers do."""
 
 
 class TypeUpdateBody(Struct, forbid_unknown_fields=True):
@@ -92,6 +94,8 @@ def change(tx: Transaction, call: Call) -> Any:
         value = getattr(asked, name)
         if value is not UNSET and not (name == "name" and value is None):
             changes[name] = _name(value) if name == "name" else value
+    if asked.shown_is_public is not UNSET:
+        changes.setdefault("is_public", asked.shown_is_public)
     return CHANGED.render(volume_types.change(tx, call.caller, call.path["volume_type_id"], changes), call)
 
 
