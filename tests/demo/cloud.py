@@ -38,14 +38,17 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 
 class Cloud:
-    """`pumice serve` on a free port of loopback. Restarted with `stop` and `start` it keeps its state."""
+    """`pumice serve` on a free port of loopback. Restarted with `stop` and `start` it keeps its state.
 
-    def __init__(self, directory: Path, settings: Mapping[str, str] = QUIET) -> None:
+    `others`: names of backends beside the usual one, with small pools: chosen only when they are asked for."""
+
+    def __init__(self, directory: Path, settings: Mapping[str, str] = QUIET, *, others: tuple[str, ...] = ()) -> None:
         self.directory = directory
         self.settings = settings
+        self.others = others
         self.state = directory / "state"
         self.hypervisor = self.state / "hypervisor"
-        self.pool = self.state / "pool"
+        self.pool = self.pool_of("file")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = directory / "serve.log"
@@ -61,6 +64,10 @@ class Cloud:
 
     def launch(self) -> Process:
         """Start it without waiting."""
+        if self.others:
+            tables = (f'name = "{name}"\npath = "pool-{name}"\npool_size_gib = 20\n' for name in self.others)
+            self.state.mkdir(mode=0o700, exist_ok=True)
+            (self.state / "pumice.toml").write_text("[[backends]]\n".join(("", 'name = "file"\n', *tables)))
         self._starts += 1
         self._started = time.time()
         self.log = self.directory / f"serve-{self._starts}.log"
@@ -88,7 +95,7 @@ class Cloud:
         since = int(self._started * 1e6)
         with self.database() as database:
             found = database.execute("SELECT problems FROM services WHERE reported_at > ?", (since,)).fetchall()
-        return len(found) >= 3 and all(row["problems"] == "[]" for row in found)
+        return len(found) >= 3 + len(self.others) and all(row["problems"] == "[]" for row in found)
 
     def stop(self) -> None:
         """End `pumice serve` as an operator does; guests live on."""
@@ -101,7 +108,7 @@ class Cloud:
         self.stop()
         end_guests(self.hypervisor)
         for image in (self.state / "backends").glob("*/pool.xfs"):
-            wait_until(partial(self._unmounted, image), 20, "the pool is unmounted")
+            wait_until(partial(self._unmounted, image), 20, f"the pool of {image.parent.name} is unmounted")
         note = self.hypervisor / "short_name"
         if note.exists():
             Path(note.read_text()).unlink(missing_ok=True)
@@ -109,7 +116,7 @@ class Cloud:
     def _unmounted(self, image: Path) -> bool:
         """A guest that was killed may need a moment to let go of the pool's files."""
         try:
-            xfs_pool.unmount(str(image), str(self.pool))
+            xfs_pool.unmount(str(image), str(self.pool_of(image.parent.name)))
         except BackendDown:
             return False
         return True
@@ -176,8 +183,12 @@ class Cloud:
     def snapshot_file(self, snapshot_id: str) -> Path:
         return self.pool / "snapshots" / f"snapshot-{snapshot_id}.raw"
 
-    def volume_file(self, volume_id: str) -> Path:
-        return self.pool / "volumes" / f"volume-{volume_id}.raw"
+    def volume_file(self, volume_id: str, backend: str = "file") -> Path:
+        return self.pool_of(backend) / "volumes" / f"volume-{volume_id}.raw"
+
+    def pool_of(self, backend: str) -> Path:
+        """The directory where its pool is."""
+        return self.state / ("pool" if backend == "file" else f"pool-{backend}")
 
     @contextmanager
     def database(self) -> Iterator[sqlite3.Connection]:

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ from tests.demo.narration import Narrator
 from tests.demo.stage import Guest, Stage
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    """`pumice serve` on an empty state directory, with the guest's images uploaded."""
+@contextmanager
+def staged(*others: str) -> Iterator[Stage]:
+    """`pumice serve` on an empty state directory, with the guest's images uploaded; `others` as of `Cloud`."""
     directory = Path(tempfile.mkdtemp(prefix="pumice-end-to-end-"))
-    cloud = Cloud(directory)
+    cloud = Cloud(directory, others=others)
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("OS_", "PUMICE_"))]:
             patch.delenv(name)
@@ -29,8 +30,15 @@ def stage() -> Iterator[Stage]:
             stage.eyes.close()
         finally:
             cloud.close()
-            assert not os.path.ismount(cloud.pool), "the pool is still mounted"
+            for name in ("file", *others):
+                assert not os.path.ismount(cloud.pool_of(name)), f"the pool of {name} is still mounted"
             shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with staged() as stage:
+        yield stage
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,17 @@ import pytest
 
 from tests.demo.stage import Stage
 from tests.end_to_end.commands import SCENES
+from tests.end_to_end.conftest import staged
 from tests.end_to_end.table import Scene, World
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """With a second backend, so that volumes can move."""
+    with staged("second") as stage:
+        yield stage
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +34,6 @@ def world(stage: Stage) -> Iterator[World]:
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 def test_each_command_does_what_others_see(stage: Stage, world: World, scene: Scene) -> None:
     if scene.server:
-        world.ids["guest"] = stage.start_boot(f"guest-of-{scene.name}").id
+        world.ids["guest"] = stage.start_boot(f"guest-of-{scene.name.replace(' ', '-')}").id
     for row in scene.rows:
         row.run(world)

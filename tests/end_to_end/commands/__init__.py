@@ -4,12 +4,13 @@ Of servers and images those commands, of `nova` and `glance` too, that have to d
 SCENES is all of it; elsewhere.py names the commands that belong to resources which are not there yet.
 """
 
-from tests.end_to_end.commands import attachments, images, project, servers, services, snapshots, types, volumes
+from tests.end_to_end.commands import attachments, images, places, project, servers, services, snapshots, types, volumes
 from tests.end_to_end.table import Scene
 
 SCENES: tuple[Scene, ...] = (
     *volumes.SCENES,
     *snapshots.SCENES,
+    *places.SCENES,
     *attachments.SCENES,
     *images.SCENES,
     *servers.SCENES,

@@ -1,5 +1,6 @@
 """What lies beneath a cloud, for the tables: files of the pool and rows of the database."""
 
+from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.table import Check, World, beneath
@@ -17,18 +18,36 @@ def volume_file(name: str, *, size: int) -> Check:
     return beneath(f"the file of {name} has {size} GiB", seen)
 
 
-def no_volume_file(name: str) -> Check:
-    return beneath(f"the file of {name} is gone", lambda world: not world.cloud.volume_file(world.ids[name]).exists())
+def no_volume_file(name: str, backend: str = "file") -> Check:
+    def seen(world: World) -> bool:
+        return not world.cloud.volume_file(world.ids[name], backend).exists()
+
+    return beneath(f"the file of {name} on {backend} is gone", seen)
 
 
-def volume_begins(name: str, wanted: bytes) -> Check:
+def volume_begins(name: str, wanted: bytes, backend: str = "file") -> Check:
     """The first bytes of the volume {name} are these."""
 
     def seen(world: World) -> bool:
-        with world.cloud.volume_file(world.ids[name]).open("rb") as file:
-            return file.read(len(wanted)) == wanted
+        return begins(world.cloud.volume_file(world.ids[name], backend), wanted)
 
-    return beneath(f"{name} begins with {wanted!r}", seen)
+    return beneath(f"{name} on {backend} begins with {wanted!r}", seen)
+
+
+def set_aside(name: str, wanted: bytes) -> Check:
+    """What is nobody's volume or snapshot lies in the pool under this name, and begins so."""
+
+    def seen(world: World) -> bool:
+        return begins(world.cloud.pool / "unmanaged" / world.fill(name), wanted)
+
+    return beneath(f"{name} is set aside in the pool", seen)
+
+
+def begins(path: Path, wanted: bytes) -> bool:
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(wanted)) == wanted
 
 
 def write(name: str, text: bytes) -> Check:

@@ -65,25 +65,6 @@ OPENSTACK: dict[str, tuple[str, ...]] = {
         "volume qos show",
         "volume qos unset",
     ),
-    "clusters and cleaning up": (
-        "block storage cleanup",
-        "block storage cluster list",
-        "block storage cluster set",
-        "block storage cluster show",
-    ),
-    "what is managed": (
-        "block storage snapshot manageable list",
-        "block storage volume manageable list",
-    ),
-    "going back, and levels of logs": (
-        "block storage log level list",
-        "block storage log level set",
-        "volume revert",
-    ),
-    "migration and replication": (
-        "volume host failover",
-        "volume migrate",
-    ),
 }
 
 CINDER: dict[str, tuple[str, ...]] = {
@@ -158,34 +139,6 @@ CINDER: dict[str, tuple[str, ...]] = {
         "encryption-type-list",
         "encryption-type-show",
         "encryption-type-update",
-    ),
-    "clusters and cleaning up": (
-        "cluster-disable",
-        "cluster-enable",
-        "cluster-list",
-        "cluster-show",
-        "work-cleanup",
-    ),
-    "what is managed": (
-        "manage",
-        "manageable-list",
-        "snapshot-manage",
-        "snapshot-manageable-list",
-        "snapshot-unmanage",
-        "unmanage",
-    ),
-    "going back, default types, and levels of logs": (
-        "default-type-list",
-        "default-type-set",
-        "default-type-unset",
-        "reimage",
-        "revert-to-snapshot",
-        "service-get-log",
-        "service-set-log",
-    ),
-    "migration and replication": (
-        "failover-host",
-        "migrate",
     ),
 }
 

@@ -86,7 +86,8 @@ BOOTING = Scene(
     "servers from volumes",
     (
         mine(
-            "openstack server create --flavor m1.tiny --no-network --image lab --boot-from-volume 1 from-image",
+            "openstack server create --flavor m1.tiny --no-network --image lab --boot-from-volume 1"
+            " --delete-on-termination from-image",
             ours("nova show from-image", {**ACTIVE, "image": re.compile("volume")}),
             lists("cinder list", {"Attached to": "{from_image}", "Status": "in-use", "Bootable": "true"}, user="demo"),
             keep="from_image",
@@ -116,7 +117,11 @@ BOOTING = Scene(
             lists("nova instance-action-list {from_volume}", {"Action": "reboot"}, user="demo"),
         ),
         mine("openstack server delete --wait from-volume", ours("cinder show bootable", AVAILABLE)),
-        mine("nova delete {from_image}", lists_not("openstack server list", {"ID": "{from_image}"}, user="demo")),
+        mine(
+            "nova delete {from_image}",
+            lists_not("openstack server list", {"ID": "{from_image}"}, user="demo"),
+            lists_not("cinder list", {"Attached to": "{from_image}"}, user="demo"),
+        ),
         mine("openstack volume delete bootable", lists_not("cinder list", {"ID": "{bootable}"}, user="demo")),
     ),
 )

@@ -51,6 +51,10 @@ SNAPSHOTS = Scene(
                 {"name": "morning", "description": "changed", "status": "error", "metadata": re.compile("'b': '2'")},
             ),
         ),
+        row(
+            "cinder reset-state --type snapshot --state error_deleting {early}",
+            shows("openstack volume snapshot show {early}", {"status": "error_deleting"}),
+        ),
         row("cinder snapshot-reset-state {early}", shows("openstack volume snapshot show {early}", AVAILABLE)),
         row(
             "openstack volume snapshot unset --property colour {early}",
@@ -65,6 +69,10 @@ SNAPSHOTS = Scene(
         row(
             "cinder snapshot-metadata-update-all {early} only=this",
             shows("openstack volume snapshot show {early}", {"properties": "only='this'"}),
+        ),
+        row(
+            "openstack volume snapshot set --no-property {early}",
+            shows("cinder snapshot-show {early}", {"metadata": "{}"}),
         ),
         row(
             "cinder snapshot-rename --description newer {early} evening",

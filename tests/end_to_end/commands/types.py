@@ -65,6 +65,28 @@ TYPES = Scene(
             lists_not("openstack volume type list", {"Name": "secret"}, user="demo"),
         ),
         row("cinder type-default", prints_row({"Name": "__DEFAULT__"})),
+        row(
+            "cinder default-type-set fastest {demo_project}",
+            prints({"project_id": "{demo_project}", "volume_type_id": "{fast}"}),
+            lists("openstack volume type list --default", {"Name": "fastest"}, user="demo"),
+        ),
+        row("cinder default-type-list", prints_row({"Volume Type ID": "{fast}", "Project ID": "{demo_project}"})),
+        row(
+            "cinder default-type-unset {demo_project}",
+            lists("openstack volume type list --default", {"Name": "__DEFAULT__"}, user="demo"),
+        ),
+        row(
+            "openstack volume type set --private --multiattach --availability-zone nova fastest",
+            shows(
+                "cinder type-show fastest",
+                {"is_public": "False", "extra_specs": re.compile("availability_zones : nova\nmultiattach : <is> True")},
+            ),
+        ),
+        row("openstack volume type list --private", prints_row({"ID": "{fast}", "Is Public": "False"})),
+        row(
+            "cinder type-update --is-public true {fast}",
+            shows("openstack volume type show fastest", {"is_public": "True"}),
+        ),
         row("openstack volume type delete fastest", lists_not("cinder type-list", {"ID": "{fast}"})),
         row("cinder type-delete secret", lists_not("openstack volume type list", {"Name": "secret"})),
         row(

@@ -122,6 +122,29 @@ CHANGING = Scene(
             volume_file("plain", size=3),
         ),
         row(
+            "openstack volume set --no-property --property left=1 {plain}",
+            shows("cinder metadata-show {plain}", {"left": "1"}),
+            answers("admin", "/volumes/{plain}/metadata", {"metadata": {"left": "1"}}),
+        ),
+        row(
+            "cinder metadata {plain} unset left",
+            answers("admin", "/volumes/{plain}/metadata", {"metadata": {}}),
+        ),
+        row(
+            "cinder reset-state --state error --attach-status detached {plain}",
+            shows("openstack volume show {plain}", {"status": "error"}),
+        ),
+        row(
+            "openstack volume set --detached --state available {plain}",
+            shows("cinder show {plain}", AVAILABLE),
+        ),
+        row(
+            "cinder reset-state --state in-use --attach-status attached {plain}",
+            says("has no attachment"),
+            shows("openstack volume show {plain}", AVAILABLE),
+            fails=True,
+        ),
+        row(
             "openstack volume set --state error {plain}",
             shows("cinder show {plain}", {"status": "error"}),
         ),
