@@ -10,7 +10,7 @@ from tests.hostile.world import World, made
 from tests.support.databases import KINDS, Databases
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="package", params=KINDS)
 def world(
     request: pytest.FixtureRequest, databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:

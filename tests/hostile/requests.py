@@ -1,6 +1,6 @@
 """A request of each route as somebody would send it who has nothing bad in mind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,14 @@ def operation(way: Way) -> str:
     """ "volume POST /volumes/{volume_id}/action os-extend": the name of what is done, in all microversions."""
     face, route = way
     return " ".join(filter(None, (face.name, route.method, route.path, route.key)))
+
+
+def once_a_path(ways: Sequence[Way]) -> list[Way]:
+    """One route for each path, method and window: what the edge does before it knows which action is asked for."""
+    found: dict[object, Way] = {}
+    for face, route in ways:
+        found.setdefault((face.name, route.method, route.path, route.window(), route.max_body), (face, route))
+    return list(found.values())
 
 
 BODIES: Mapping[str, Any] = {

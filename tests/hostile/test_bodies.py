@@ -8,7 +8,7 @@ from pumice.api.edge.face import Face
 from pumice.api.edge.route import Route
 from pumice.api.edge.versions import Microversion
 from tests.hostile.answers import message_of
-from tests.hostile.requests import asker
+from tests.hostile.requests import asker, once_a_path
 from tests.hostile.shapes import Spot, example, spots, structs, wrong
 from tests.hostile.world import WAYS, World, label, path_of, version_header
 
@@ -98,7 +98,7 @@ def test_an_unknown_field_is_named_where_the_api_refuses_them(world: World, way:
     assert list(filter(None, faults)) == []
 
 
-@pytest.mark.parametrize("way", WITH_BODY, ids=label)
+@pytest.mark.parametrize("way", once_a_path(WITH_BODY), ids=label)
 def test_what_is_no_object_of_json_is_refused(world: World, way: Way) -> None:
     _, route = way
     large = b'{"a": "' + b"n" * route.max_body + b'"}'
