@@ -1,5 +1,6 @@
 """Files of images, good and hostile: made by the real qemu-img, then damaged byte by byte."""
 
+import json
 import os
 import random
 import struct
@@ -217,9 +218,16 @@ QCOW2 = {
     "tiny clusters": (plain((20, ">I", 0)), "clusters of 2^0 bytes"),
     "no bytes": (plain((24, ">Q", 0)), "its disk has no bytes"),
     "size bomb": (bomb, f"its disk has {64 << 40} bytes"),
-    "greatest size": (plain((24, ">Q", (1 << 64) - 1)), "its disk has 18446744073709551615 bytes"),
+    "greatest size": (plain((24, ">Q", (1 << 64) - 1)), f"its disk has {(1 << 64) - 512} bytes"),
     "version": (plain((4, ">I", 9)), "it is of version 9"),
     "header length": (plain((100, ">I", 1 << 31)), "2147483648 is no length of a header"),
+    "raw data outside": (plain((88, ">Q", 2)), "it tells of a data file"),
+    "huge reference counts": (plain((96, ">I", 7)), "or of reference counts"),
+    "no reference counts": (plain((56, ">I", 0)), "the places of its tables are wrong"),
+    "place of snapshots": (plain((64, ">Q", 1 << 62)), "the places of its tables are wrong"),
+    "compression": (plain((104, ">B", 9)), "compression of type 9 is not known"),
+    "compression that is not told of": (plain((104, ">B", 1)), "compression of type 1 is not known"),
+    "less than a sector": (plain((24, ">Q", 511)), "its disk has no bytes"),
     "endless extension": (plain((104, ">Q", 0), (112, ">I", 1), (116, ">I", 0xFFFF_FFFF)), "an extension is longer"),
 }
 
@@ -246,7 +254,7 @@ def described(path: Path, text: str, *, capacity: int = 2048) -> None:
     patch(path, 12, "<Q", capacity)
 
 
-ONE_EXTENT = '# Disk DescriptorFile\ncreateType="{}"\nparentCID={}\n{}\n'
+ONE_EXTENT = '# Disk DescriptorFile\nCID=1a\ncreateType="{}"\nparentCID={}\n{}\n'
 OWN = 'RW 2048 SPARSE "image.vmdk"'
 
 VMDK = {
@@ -257,6 +265,7 @@ VMDK = {
     "odd": (ONE_EXTENT.format("monolithicSparse", "ffffffff", f"{OWN}\nRW x FLAT y"), "extent that is not understood"),
     "parent": (ONE_EXTENT.format("monolithicSparse", "12345678", OWN), "it has a parent"),
     "hint": (ONE_EXTENT.format("monolithicSparse", "ffffffff", f'{OWN}\nparentFileNameHint="/x"'), "it has a parent"),
+    "no CID": (ONE_EXTENT.format("monolithicSparse", "what", OWN), "it has no CID"),
     "other size": (ONE_EXTENT.format("monolithicSparse", "ffffffff", 'RW 9 SPARSE "a"'), "tells of 9 sectors"),
 }
 
@@ -287,6 +296,12 @@ def test_a_vmdk_may_not_lead_behind_its_end_or_be_huge(raw: Path, tmp_path: Path
     assert "may have 1048576 at most" in refusal(path, "vmdk", MIB)
     patch(path, 56, "<Q", 1 << 40)
     assert "its grain directory ends at byte" in refusal(path, "vmdk")
+    path = convert(raw, tmp_path / "image", "vmdk")
+    patch(path, 48, "<Q", 1 << 40)
+    assert "its spare grain directory ends at byte" in refusal(path, "vmdk")
+    path = convert(raw, tmp_path / "image", "vmdk")
+    patch(path, 64, "<Q", 1 << 40)
+    assert "its space before its grains ends at byte" in refusal(path, "vmdk")
 
 
 def test_a_vdi_with_a_parent_or_of_damaged_tables_is_refused(raw: Path, tmp_path: Path) -> None:
@@ -323,3 +338,28 @@ def test_random_damage_never_breaks_the_reader(raw: Path, tmp_path: Path) -> Non
                 assert size_of(path, disk_format) > 0
             except UnusableImage as error:
                 assert error.message
+
+
+@pytest.mark.parametrize("disk_format", ["qcow2", "vdi", "vmdk"])
+def test_what_is_taken_is_taken_by_qemu_too_and_is_as_large(disk_format: str, raw: Path, tmp_path: Path) -> None:
+    """One field of the header is changed at a time. Who uploads is told what is wrong, not whoever uses the image."""
+    made, taken = random.Random(5), 0
+    whole = convert(raw, tmp_path / "whole", disk_format).read_bytes()
+    path = tmp_path / "changed"
+    for _ in range(60):
+        data, length = bytearray(whole), made.choice((1, 4, 8))
+        at = made.randrange(4, 112) // length * length
+        data[at : at + length] = made.choice(
+            (bytes(length), b"\xff" * length, b"\x01" * length, made.randbytes(length))
+        )
+        path.write_bytes(data)
+        try:
+            size = size_of(path, disk_format)
+        except UnusableImage:
+            continue
+        asked = ["qemu-img", "info", "-f", disk_format, "--output", "json", str(path)]
+        told = subprocess.run(asked, capture_output=True, text=True, check=False)
+        assert told.returncode == 0, (at, length, data[at : at + length], told.stderr)
+        assert json.loads(told.stdout)["virtual-size"] == size, (at, length, data[at : at + length])
+        taken += 1
+    assert taken >= 10

@@ -23,6 +23,10 @@ _VERSION_3 = struct.Struct(">QQQII")
 _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = (1 << bit for bit in range(5))
 _KNOWN = _DIRTY | _CORRUPT | _DATA_FILE | _COMPRESSION | _EXTENDED_L2
 
+_RAW_OUTSIDE = 2
+"""Of the features that are forgotten by who does not know them: the external data file is a raw image."""
+_MOST_COUNT_BITS = 6
+
 _END, _BACKING_FORMAT, _DATA_FILE_NAME, _ENCRYPTION = 0, 0xE2792ACA, 0x44415441, 0x0537BE77
 
 _MOST_L1 = (32 << 20) // 8
@@ -59,13 +63,13 @@ def virtual_size(data: Untrusted) -> int:
         raise data.refused(f"its L1 table has {layout.l1_size} entries, and {layout.size} bytes of disk need {needed}")
     data.holds(layout.l1_offset, layout.l1_size * 8, "L1 table")
     _check_tables(data, layout, data.numbers(layout.l1_offset, needed, "Q", "big", "L1 table"))
-    return -(-layout.size // SECTOR) * SECTOR
+    return layout.size // SECTOR * SECTOR
 
 
 def _read_header(data: Untrusted) -> _Layout:
     (
         _, version, backing, _, cluster_bits, size, encryption, l1_size, l1_offset, refcounts, refcount_clusters,
-        snapshots, _,
+        snapshots, snapshots_at,
     ) = _HEADER.unpack(data.read(0, _HEADER.size, "header"))  # fmt: skip
     if version not in (2, 3):
         raise data.refused(f"it is of version {version}, and 2 and 3 are known")
@@ -79,16 +83,24 @@ def _read_header(data: Untrusted) -> _Layout:
         raise data.refused(f"it has {snapshots} internal snapshots; remove them with qemu-img snapshot -d")
     if l1_size > _MOST_L1:
         raise data.refused(f"its L1 table has {l1_size} entries, where {_MOST_L1} are the most")
-    features, header_length = 0, _HEADER.size
+    features, raw_outside, count_bits, header_length = 0, False, 4, _HEADER.size
     if version == 3:
-        features, _, _, _, header_length = _VERSION_3.unpack(data.read(_HEADER.size, _VERSION_3.size, "header"))
+        features, _, others, count_bits, header_length = _VERSION_3.unpack(
+            data.read(_HEADER.size, _VERSION_3.size, "header")
+        )
+        raw_outside = bool(others & _RAW_OUTSIDE)
     cluster = 1 << cluster_bits
-    data.allow(size)
+    data.allow(size // SECTOR * SECTOR)  # QEMU forgets what is behind the last whole sector
     if header_length % 8 or not (104 if version == 3 else 72) <= header_length <= cluster:
         raise data.refused(f"its header is damaged: {header_length} is no length of a header")
     _check_features(data, features)
     _check_extensions(data, header_length, cluster)
-    if l1_offset % cluster or refcounts % cluster or refcount_clusters * cluster > _MOST_REFCOUNT_TABLE:
+    if raw_outside or count_bits > _MOST_COUNT_BITS:
+        raise data.refused("its header is damaged: it tells of a data file, or of reference counts, that cannot be")
+    _check_compression(data, features, header_length)
+    if any(place % cluster for place in (l1_offset, refcounts, snapshots_at)) or snapshots_at > data.size:
+        raise data.refused("its header is damaged: the places of its tables are wrong")
+    if not 0 < refcount_clusters * cluster <= _MOST_REFCOUNT_TABLE:
         raise data.refused("its header is damaged: the places of its tables are wrong")
     data.holds(refcounts, refcount_clusters * cluster, "refcount table")
     return _Layout(
@@ -110,6 +122,13 @@ def _check_features(data: Untrusted, features: int) -> None:
         raise data.refused("it is marked corrupt; repair it with qemu-img check -r all")
     if features & _DIRTY:
         raise data.refused("it was not closed cleanly; repair it with qemu-img check -r all")
+
+
+def _check_compression(data: Untrusted, features: int, header_length: int) -> None:
+    """zlib, or zstd with the feature that says so."""
+    kind = data.read(104, 1, "header")[0] if header_length > 104 else 0
+    if kind > 1 or (kind == 1) != bool(features & _COMPRESSION):
+        raise data.refused(f"its header is damaged: compression of type {kind} is not known")
 
 
 def _check_extensions(data: Untrusted, start: int, end: int) -> None:

@@ -16,15 +16,16 @@ _HEADER = struct.Struct("<4sIIQQQQIQQQB4sH")
 _MOST_DESCRIPTOR = 2048
 """Sectors."""
 _AT_THE_END = (1 << 64) - 1
-_COMPRESSED = 1 << 16
+_SPARE, _COMPRESSED = 1 << 1, 1 << 16
 _KINDS = ("monolithicSparse", "streamOptimized")
+_CID = re.compile("[0-9a-fA-F]{1,8}")
 _EXTENT = re.compile(r'(\w+)\s+(\d+)\s+(\w+)(?:\s+"([^"]*)")?(?:\s+\d+)?')
 
 
 def virtual_size(data: Untrusted) -> int:
     """Bytes of the disk inside. Raises UnusableImage."""
     header = _checked_header(data, 0)
-    _, _, flags, capacity, grain, text_at, text_size, per_table, _, directory, *_ = header
+    _, _, flags, capacity, grain, text_at, text_size, per_table, spare_directory, directory, overhead, *_ = header
     _check_descriptor(data, text_at, text_size, capacity)
     if directory == _AT_THE_END:
         footer = _checked_header(data, data.size - 2 * SECTOR)
@@ -33,6 +34,10 @@ def virtual_size(data: Untrusted) -> int:
         directory = footer[9]
         if directory == _AT_THE_END:
             raise data.refused("its footer is damaged: it does not say where the grains are")
+    data.holds(0, overhead * SECTOR, "space before its grains")
+    if flags & _SPARE:
+        tables = -(-capacity // (grain * per_table))
+        data.holds(spare_directory * SECTOR, tables * 4, "spare grain directory")
     _check_grains(data, directory, capacity, grain, per_table, compressed=bool(flags & _COMPRESSED))
     return int(capacity) * SECTOR
 
@@ -75,7 +80,9 @@ def _check_descriptor(data: Untrusted, at: int, sectors: int, capacity: int) -> 
     kind = values.get("createtype", "")
     if kind not in _KINDS:
         raise data.refused(f"it is of kind {kind[:40]!r}; single files are {' and '.join(_KINDS)}")
-    if values.get("parentcid", "ffffffff").lower() != "ffffffff" or "parentfilenamehint" in values:
+    if not _CID.fullmatch(values.get("cid", "")) or not _CID.fullmatch(values.get("parentcid", "")):
+        raise data.refused("its descriptor is damaged: it has no CID")
+    if values["parentcid"].lower() != "ffffffff" or "parentfilenamehint" in values:
         raise data.refused("it has a parent; put both into one file with qemu-img convert")
     if len(extents) != 1 or extents[0][3].upper() != "SPARSE" or extents[0][1].upper() != "RW":
         raise data.refused(f"its descriptor names {len(extents)} extents; a single file has one, of its own data")
