@@ -15,14 +15,18 @@ operation of each face has a line in OPERATIONS; a route without one fails the t
     admin                admin
     admin_reader         admin; role reader on the system
     own_project          the same, or any token for the project of the path
-    owner                the user of the path, who is none of those that ask here
+    owner                the user of the path, who has a role that no rule knows
 """
 
 from collections.abc import Mapping
 
 from tests.hostile.world import ROLES, SCOPES
 
-IMPLIED = {"admin": {"admin", "member", "reader"}, "member": {"member", "reader"}}
+IMPLIED = {
+    "admin": {"admin", "manager", "member", "reader"},
+    "manager": {"manager", "member", "reader"},
+    "member": {"member", "reader"},
+}
 """What a role brings with it (Keystone's implied roles)."""
 
 

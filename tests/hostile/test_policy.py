@@ -88,6 +88,8 @@ def test_who_may_and_who_may_not(world: World, way: Way) -> None:
                 faults.append(
                     f"{role} on {scope} may{'' if may else ' not'} ({word}): {reply.status} {reply.body[:200]!r}"
                 )
+        if word == "owner":
+            assert send(world, way, world.owner, world.ids, _broken(way, world)).status == 400
     assert faults == []
 
 

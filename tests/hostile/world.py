@@ -23,7 +23,7 @@ from pumice.identity.tokens import digest, issue
 from tests.api.volume_cloud import MISSING, Account, ServedCloud, serving
 from tests.hostile.wire import Reply, Wire
 
-ROLES = ("other", "reader", "member", "admin", "service")
+ROLES = ("other", "reader", "member", "manager", "admin", "service")
 """`other` is a role that no rule knows."""
 SCOPES = ("project", "domain", "system", "unscoped")
 
@@ -115,7 +115,8 @@ class World:
     def _identities(self) -> Ids:
         """A user for each role, on every scope, and the tokens of them; ids of what belongs to no project."""
         identity = self.served.identity_call
-        identity("POST", "/roles", {"role": {"name": "other"}})
+        for name in ("other", "manager"):
+            identity("POST", "/roles", {"role": {"name": name}})
         roles = {role["name"]: role["id"] for role in identity("GET", "/roles")["roles"]}
         places = {
             "project": (Scope("project", self.own.project_id), f"/projects/{self.own.project_id}"),

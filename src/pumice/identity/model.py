@@ -10,8 +10,12 @@ TargetType = Literal["project", "domain", "system"]
 DEFAULT_DOMAIN = "default"
 SYSTEM_TARGET = "all"
 
-IMPLIED = {"admin": ("member", "reader"), "member": ("reader",)}
-"""A role brings these along."""
+IMPLIED = {
+    "admin": ("manager", "member", "reader"),
+    "manager": ("member", "reader"),
+    "member": ("reader",),
+}
+"""A role brings these along, as far as there are roles of these names."""
 
 
 class Domain(msgspec.Struct, frozen=True):
