@@ -150,7 +150,7 @@ def test_extending_in_use_needs_its_version(user: Account, nova: Account) -> Non
 def test_deleting_with_snapshots_needs_cascade(user: Account) -> None:
     volume = user.volume()
     snapshot = user.snapshot(volume)
-    assert "1 snapshots" in user.refused("DELETE", f"/volumes/{volume}", status=400)
+    assert "1 snapshot; delete them" in user.refused("DELETE", f"/volumes/{volume}", status=400)
     user.ask("DELETE", f"/volumes/{volume}?cascade=true", status=202)
     user.wait_gone(f"/volumes/{volume}")
     user.wait_gone(f"/snapshots/{snapshot}")

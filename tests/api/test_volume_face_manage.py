@@ -82,6 +82,19 @@ def test_a_snapshot_leaves_and_comes_back(
     assert copy in {one.volume_id for one in served.cloud.storage.volumes()}
 
 
+def test_a_snapshot_is_not_larger_than_its_volume(user: Account, operator: Account, served: ServedCloud) -> None:
+    small, large = user.volume(), user.volume(size=2)
+    unmanage(operator, f"/volumes/{large}")
+    wanted = {"volume_id": small, "ref": {"source-name": f"volume-{large}"}}
+    made = operator.ask("POST", "/manageable_snapshots", {"snapshot": wanted}, version="3.8", status=202)["snapshot"]
+    served.cloud.wait_idle()
+    assert user.ask("GET", f"/snapshots/{made['id']}")["snapshot"]["status"] == "error"
+    for account in (user, operator):
+        (message,) = account.ask("GET", f"/messages?resource_uuid={made['id']}", version="3.5")["messages"]
+        assert "1 GiB" in message["user_message"]
+    assert f"volume-{large}" in {one["reference"]["source-name"] for one in found(operator, "/manageable_volumes")}
+
+
 def test_what_is_in_a_pool_is_listed_with_what_is_managed(user: Account, operator: Account) -> None:
     volume = user.volume()
     snapshot = user.snapshot(volume)

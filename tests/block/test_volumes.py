@@ -137,7 +137,7 @@ def test_a_volume_with_snapshots_is_deleted_with_them_or_not_at_all(cloud: Block
         snapshots.create, cloud.member, volume_id, name=None, description=None, metadata={}, in_use_allowed=False
     )
     cloud.drain()
-    with pytest.raises(BadRequest, match="has 1 snapshots"):
+    with pytest.raises(BadRequest, match="has 1 snapshot; delete"):
         cloud.write(volumes.delete, cloud.member, volume_id)
     cloud.write(volumes.delete, cloud.member, volume_id, cascade=True)
     cloud.drain()

@@ -169,6 +169,7 @@ def manage_snapshot(tx: Transaction, caller: Caller, wanted: WantedSnapshot) -> 
         volume_id=volume.id,
         backend=volume.backend,
         name=wanted.source_name,
+        largest=volume.size,
     )
     claims = (exclusive("snapshot", snapshot_id), shared("volume", volume.id))
     enqueue(tx, MANAGE_SNAPSHOT, arguments, subject_id=snapshot_id, claims=claims, caller=caller)

@@ -194,7 +194,7 @@ TRANSITIONS = (
     ),
     Transition(
         resource="volume",
-        action="update the read-only flag of",
+        action="a change of the read-only flag",
         allowed=("available",),
         done="same",
         undone="same",
@@ -395,11 +395,6 @@ _MIGRATING = frozenset(entry.operation for entry in TRANSITIONS if entry.migrati
 def is_migrating(operation_kind: str) -> bool:
     """The volume that this operation holds is on its way to another pool."""
     return operation_kind in _MIGRATING
-
-
-def is_users_detach(operation_kind: str) -> bool:
-    """A server lets the attachment's volume go because someone asked for that."""
-    return operation_kind == _BY_ACTION["attachment", "detach from a server"].operation
 
 
 def transition(resource: Resource, action: str) -> Transition:

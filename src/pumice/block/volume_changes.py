@@ -19,7 +19,7 @@ from pumice.errors import BadRequest, InvalidField, NotFound, WrongState
 def set_read_only(tx: Transaction, caller: Caller, volume_id: str, read_only: bool) -> None:
     """Servers get it read-only from now on. Raises BadRequest (not available), NotFound."""
     get(tx, caller, volume_id)
-    _guard(tx, volume_id, "update the read-only flag of")
+    _guard(tx, volume_id, "a change of the read-only flag")
     _store(tx, volume_id, {"read_only": read_only, "read_only_told": True})
 
 

@@ -231,7 +231,8 @@ def delete(tx: Transaction, caller: Caller, volume_id: str, *, cascade: bool = F
     snapshot_ids = tuple(tx.execute(statement).scalars())
     if snapshot_ids and not cascade:
         raise BadRequest(
-            f"Volume {volume_id} has {len(snapshot_ids)} snapshots; delete them first, or delete with cascade=true."
+            f"Volume {volume_id} has {len(snapshot_ids)} snapshot{'s' * (len(snapshot_ids) > 1)}; delete them first, or"
+            " delete with cascade=true."
         )
     _guard(tx, volume_id, "delete")
     if found.attachments:

@@ -21,18 +21,20 @@ from pumice.block.operations.delete_volume import forget_snapshots
 from pumice.block.operations.settling import at_backend, break_volume, tell_user
 from pumice.db.engine import Transaction
 from pumice.db.schema import marks, snapshots, volume_holds, volumes
-from pumice.operations.model import Operation, Run, Step, caller_of
+from pumice.operations.model import Operation, Run, Step, StepFailed, caller_of
 from pumice.storage.contract import Kind
 
 
 class Managed(msgspec.Struct, frozen=True, kw_only=True):
-    """`name` of the data outside of management; `volume_id` is that of a snapshot's volume, else the volume's own."""
+    """`name` of the data outside of management; `volume_id` is that of a snapshot's volume, else the volume's own.
+    `largest`: GiB that data to take in may have at most; 0: any size."""
 
     kind: Kind
     thing_id: str
     volume_id: str
     backend: str
     name: str
+    largest: int = 0
 
 
 class ListUnmanaged(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,9 +44,12 @@ class ListUnmanaged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def take_in(run: Run[Managed]) -> int:
-    """The size in GiB; a volume is grown to whole ones."""
+    """The size in GiB; a volume is grown to whole ones. Raises StepFailed for data that is too large."""
     wanted = run.arguments
     storage = run.world.backend(wanted.backend).storage
+    for one in storage.unmanaged() if wanted.largest else ():
+        if one.name == wanted.name and one.size_bytes > wanted.largest * GIB:
+            raise StepFailed(f"{wanted.name} has {one.size_bytes} bytes, its volume {wanted.largest} GiB")
     storage.take_in(wanted.kind, wanted.thing_id, wanted.name, wanted.volume_id)
     if wanted.kind == "snapshot":
         return 0

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from pumice.block import messages
 from pumice.block.facts import refresh_snapshot, refresh_volume
 from pumice.db.engine import Transaction
-from pumice.db.schema import volumes
+from pumice.db.schema import snapshots, volumes
 from pumice.operations.model import ANYWHERE, OperationRow, backend_place
 
 
@@ -43,11 +43,14 @@ def break_volume(tx: Transaction, volume_id: str, reason: str) -> None:
 def tell_user(
     tx: Transaction, row: OperationRow, resource_type: str, resource_id: str, action: str, reason: str
 ) -> None:
-    """The cause, where the user asks: a message of the resource."""
-    if row.project_id is not None:
+    """The cause, where the user asks: a message of the volume or snapshot, in its project and, where an administrator of
+    another asked for the operation, in that one."""
+    table = snapshots if resource_type == "snapshot" else volumes
+    owner = tx.execute(select(table.c.project_id).where(table.c.id == resource_id)).scalar_one_or_none()
+    for project_id in dict.fromkeys(one for one in (owner, row.project_id) if one is not None):
         messages.record(
             tx,
-            project_id=row.project_id,
+            project_id=project_id,
             request_id=row.request_id,
             resource_type=resource_type,
             resource_id=resource_id,
