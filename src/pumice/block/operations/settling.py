@@ -43,8 +43,8 @@ def break_volume(tx: Transaction, volume_id: str, reason: str) -> None:
 def tell_user(
     tx: Transaction, row: OperationRow, resource_type: str, resource_id: str, action: str, reason: str
 ) -> None:
-    """The cause, where the user asks: a message of the volume or snapshot, in its project and, where an administrator of
-    another asked for the operation, in that one."""
+    """The cause, where the user asks: a message of the volume or snapshot, in its project and, where an administrator
+    asked for the operation, in that one's."""
     table = snapshots if resource_type == "snapshot" else volumes
     owner = tx.execute(select(table.c.project_id).where(table.c.id == resource_id)).scalar_one_or_none()
     for project_id in dict.fromkeys(one for one in (owner, row.project_id) if one is not None):
