@@ -1,13 +1,16 @@
 """Bytes of images over real HTTP, in and out of a server process that is measured, filled and killed."""
 
 import hashlib
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -169,6 +172,29 @@ def test_of_two_uploads_at_once_one_wins(server: Server) -> None:
     assert hashlib.md5(data, usedforsecurity=False).hexdigest() == server.show(image_id)["checksum"]
     assert server.put(image_id, b"late").status_code == 409
     assert server.files() == [image_id]
+
+
+def test_changes_at_once_are_all_made_and_an_id_is_given_once(server: Server) -> None:
+    wanted = str(uuid.uuid4())
+
+    def create(number: int) -> int:
+        return server.client.post("/v2/images", json={**RAW, "id": wanted}).status_code
+
+    def tag(number: int) -> int:
+        return server.client.put(f"/v2/images/{wanted}/tags/tag-{number}").status_code
+
+    def change(number: int) -> int:
+        changes = [{"op": "add", "path": f"/property-{number}", "value": "x"}]
+        patch = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+        return server.client.patch(f"/v2/images/{wanted}", content=json.dumps(changes), headers=patch).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(create, range(8))) == [201] + [409] * 7
+        assert set(threads.map(tag, range(8))) == {204}
+        assert set(threads.map(change, range(8))) == {200}
+    image = server.show(wanted)
+    assert sorted(image["tags"]) == [f"tag-{number}" for number in range(8)]
+    assert {f"property-{number}" for number in range(8)} <= image.keys()
 
 
 def test_a_kill_in_the_middle_is_swept(server: Server, schema_url: str) -> None:

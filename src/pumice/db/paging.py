@@ -145,7 +145,7 @@ class Listing:
         )
         values = tx.execute(marked.where(self.key == marker)).first()
         if values is None:
-            raise self.marker_error(f"marker {marker[:64]!r} is not the id of a {self.noun.lower()} in the list.")
+            raise self.marker_error(f"marker {marker[:64]!r} is no id of the list ({self.noun.lower()}).")
         directions = {direction for _, direction in order}
         if len(directions) == 1 and not any(_nullable(column) for column, _ in order):
             left, right = tuple_(*(column for column, _ in order)), tuple_(*values)

@@ -5,9 +5,10 @@ What is visible may be used; only the owner and administrators change it. Foreig
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import case, insert, select, update
+from sqlalchemy import case, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
@@ -48,27 +49,34 @@ def _owns(caller: Caller, image: Image) -> bool:
     return caller.project_id is not None and caller.project_id == image.project_id
 
 
-def find(tx: Transaction, image_id: str, *, lock: bool = False) -> Image | None:
-    """The image that is not deleted, whoever asks. lock: nobody deletes it before this transaction ends."""
+def find(tx: Transaction, image_id: str, *, lock: Literal["delete", "change"] | None = None) -> Image | None:
+    """The image that is not deleted, whoever asks. lock: what nobody does to it before this transaction ends."""
     statement = select(*IMAGE).where(images.c.id == image_id, images.c.deleted_at.is_(None))
-    row = tx.execute(statement.with_for_update(read=True) if lock else statement).first()
+    if lock is not None:
+        statement = statement.with_for_update(read=lock == "delete")
+    row = tx.execute(statement).first()
     return None if row is None else record(row)
 
 
-def get(tx: Transaction, caller: Caller, image_id: str) -> Image:
-    """Raises NotFound, also for an image that the caller may not see."""
-    image = find(tx, image_id)
+def get(tx: Transaction, caller: Caller, image_id: str, *, lock: Literal["delete", "change"] | None = None) -> Image:
+    """lock: as for `find`. Raises NotFound, also for an image that the caller may not see."""
+    image = find(tx, image_id, lock=lock)
     if image is None or not may_see(tx, caller, image):
         raise NotFound.of("Image", image_id)
     return image
 
 
-def get_to_change(tx: Transaction, caller: Caller, image_id: str) -> Image:
+def get_own(tx: Transaction, caller: Caller, image_id: str, *, lock: Literal["change"] | None = None) -> Image:
     """Raises NotFound; Forbidden for one that the caller sees and does not own."""
-    image = get(tx, caller, image_id)
+    image = get(tx, caller, image_id, lock=lock)
     if not may_change(caller, image):
         raise Forbidden(f"Image {image_id} belongs to another project; only its owner may change it.")
     return image
+
+
+def get_to_change(tx: Transaction, caller: Caller, image_id: str) -> Image:
+    """The image as it stays until this transaction changes it. Raises as `get_own` does."""
+    return get_own(tx, caller, image_id, lock="change")
 
 
 def readable(tx: Transaction, caller: Caller, image_id: str) -> Image:
@@ -84,7 +92,7 @@ def readable(tx: Transaction, caller: Caller, image_id: str) -> Image:
 def for_boot(tx: Transaction, caller: Caller, image_id: str) -> Image:
     """The active image to make a volume or a server of; it is there until this transaction ends, and after it for as
     long as an operation enqueued in it claims `shared("image", id)`. Raises NotFound, BadRequest (not active)."""
-    image = find(tx, image_id, lock=True)
+    image = find(tx, image_id, lock="delete")
     if image is None or not may_see(tx, caller, image):
         raise NotFound.of("Image", image_id)
     if image.status == "deactivated":
@@ -126,9 +134,10 @@ def create(tx: Transaction, caller: Caller, wanted: NewImage) -> Image:
         updated_at=tx.now,
         deleted_at=None,
     )
-    if wanted.id is not None and tx.execute(select(images.c.id).where(images.c.id == wanted.id)).first():
-        raise Conflict(f"Image ID {wanted.id} already exists.")
-    tx.execute(insert(images), {name: getattr(image, name) for name in Image.__struct_fields__})
+    new = sqlite.insert(images) if tx.sqlite else postgresql.insert(images)
+    values = {name: getattr(image, name) for name in Image.__struct_fields__}
+    if tx.execute(new.values(**values).on_conflict_do_nothing().returning(images.c.id)).first() is None:
+        raise Conflict(f"Image ID {image.id} already exists.")
     announce(tx, caller, "image.create", image)
     return image
 

@@ -46,7 +46,7 @@ def add(tx: Transaction, caller: Caller, image_id: str, project_id: Any) -> Memb
     _require_owner(caller, image)
     if not isinstance(project_id, str) or not 0 < len(project_id) <= 36 or "\0" in project_id:
         raise InvalidField("member", project_id, "give the id of a project")
-    images.find(tx, image_id, lock=True)
+    images.find(tx, image_id, lock="change")
     if _find(tx, image_id, project_id) is not None:
         raise Conflict(f"Project {project_id} is a member of image {image_id} already.")
     counted = select(func.count()).select_from(image_members).where(image_members.c.image_id == image_id)

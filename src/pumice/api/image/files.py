@@ -45,7 +45,7 @@ async def upload(call: Call, request: Request) -> Response:
     check_store(call)
     database, store = call.services.database, call.services.images
     image_id, upload_id = call.path["image_id"], new_id()
-    image = await database.call_read(images.get_to_change, call.caller, image_id)
+    image = await database.call_read(images.get_own, call.caller, image_id)
     await _in_store(store, store.expect, _length(call.headers))
     file = await _in_store(store, store.begin, image.id, upload_id)
     began = False

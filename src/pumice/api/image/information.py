@@ -35,7 +35,7 @@ def check_store(call: Call) -> None:
 
 
 async def import_(call: Call, request: Request) -> Response:
-    await call.services.database.call_read(images.get_to_change, call.caller, call.path["image_id"])
+    await call.services.database.call_read(images.get_own, call.caller, call.path["image_id"])
     body = await read_json(request)
     method = body.get("method") if isinstance(body, dict) else None
     name = method.get("name") if isinstance(method, dict) else None
@@ -45,7 +45,7 @@ async def import_(call: Call, request: Request) -> Response:
 
 
 async def stage(call: Call, request: Request) -> Response:
-    await call.services.database.call_read(images.get_to_change, call.caller, call.path["image_id"])
+    await call.services.database.call_read(images.get_own, call.caller, call.path["image_id"])
     raise _refused("Staging of data", call)
 
 
