@@ -123,8 +123,7 @@ def test_two_guests_of_one_volume_see_what_the_other_writes(cloud: RealCloud) ->
     cloud.settle()
     assert cloud.status(volume) == "in-use"
     with cloud.inside(servers_[0]) as first, cloud.inside(servers_[1]) as second:
-        for inside in (first, second):
-            wait_until(lambda inside=inside: volume in inside.disks(), BOOT_SECONDS, "the guest sees it")
+        wait_until(lambda: volume in first.disks() and volume in second.disks(), BOOT_SECONDS, "both guests see it")
         first.command("write", f"serial:{volume}", 8192, "from-the-first")
         assert bytes.fromhex(second.command("read", f"serial:{volume}", 8192, 14)) == b"from-the-first"
         second.command("write", f"serial:{volume}", 8192, "and-the-second")

@@ -107,13 +107,14 @@ def test_what_is_not_offered_is_refused_by_name(client: Client) -> None:
         ({"reboot": {"type": "GENTLE"}}, "2.1"),
         ({"resize": {"flavorRef": "no-such"}}, "2.1"),
         ({"resize": {}}, "2.1"),
+        ({"resize": {"flavorRef": "2", "OS-DCF:diskConfig": "BOTH"}}, "2.1"),
         ({"lock": {"locked_reason": "x"}}, "2.72"),
     )
     for asked, version in wrong:
         act(client, server, asked, version=version, status=400)
     for key in ("confirmResize", "revertResize", "unshelve", "restore"):
         refused = act(client, server, {key: None}, status=409)["conflictingRequest"]["message"]
-        assert f"Cannot '{key[:5].lower()}" in refused and "vm_state active" in refused
+        assert f"Cannot '{key}' instance" in refused and "vm_state active" in refused
 
 
 def test_volumes_come_and_go_at_shelved_servers_from_2_20_on(client: Client) -> None:

@@ -13,6 +13,18 @@ from pumice.db.engine import Transaction
 from pumice.db.schema import servers
 from pumice.errors import Conflict, NotFound, WrongState
 
+CLIENTS_WORDS = {
+    "hard reboot": "reboot",
+    "create image": "createImage",
+    "create image of volumes": "createImage",
+    "shelve offload": "shelveOffload",
+    "confirm resize": "confirmResize",
+    "revert resize": "revertResize",
+    "attach a volume": "attach_volume",
+    "detach a volume": "detach_volume",
+}
+"""What clients of compute call an action, where we say it otherwise."""
+
 _LOCK = (
     update(servers)
     .where(
@@ -56,7 +68,7 @@ def conflict(
     needed = [STATUSES.get(state, state) for state in allowed]
     where = f"task_state {task_state}" if busy else f"vm_state {vm_state}"
     ours = WrongState("Server", server_id, action, found, needed).message
-    return Conflict(f"Cannot '{action.replace(' ', '_')}' instance {server_id} while it is in {where}. {ours}")
+    return Conflict(f"Cannot '{CLIENTS_WORDS.get(action, action)}' instance {server_id} while it is in {where}. {ours}")
 
 
 def refuse_if_locked(caller: Caller, server: Server) -> None:

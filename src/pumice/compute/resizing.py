@@ -4,6 +4,8 @@ A resized server (VERIFY_RESIZE) runs with its new flavor; its old one, and its 
 it is confirmed (or that happens by itself after `resize_confirm_window`), or reverted.
 """
 
+from sqlalchemy import update
+
 from pumice.caller import Caller
 from pumice.compute import flavors, hosts, instance_actions, queries, quotas, servers
 from pumice.compute.guards import guard, refuse_if_locked
@@ -11,13 +13,18 @@ from pumice.compute.model import Flavor, Server
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations.resize_server import CONFIRM_RESIZE, RESIZE_SERVER, REVERT_RESIZE, ResizeServer
 from pumice.db.engine import Transaction
+from pumice.db.schema import servers as rows
 from pumice.errors import BadRequest, NotFound
 from pumice.operations.model import Operation, OperationRow
 from pumice.operations.store import enqueue
 
 
-def resize(tx: Transaction, caller: Caller, server_id: str, flavor_id: str) -> OperationRow:
-    """Raises BadRequest (flavor unknown, the same, too small, no room on the host), Conflict, NotFound, Forbidden."""
+def resize(
+    tx: Transaction, caller: Caller, server_id: str, flavor_id: str, *, disk_config: str | None = None
+) -> OperationRow:
+    """disk_config: AUTO or MANUAL, shown from now on.
+
+    Raises BadRequest (flavor unknown, the same, too small, no room on the host), Conflict, NotFound, Forbidden."""
     server = servers.get(tx, caller, server_id)
     refuse_if_locked(caller, server)
     guard(tx, server_id, "resize")
@@ -32,6 +39,8 @@ def resize(tx: Transaction, caller: Caller, server_id: str, flavor_id: str) -> O
         ram=max(0, flavor.memory_mib - int(server.flavor["ram"])),
     )
     quotas.check(tx, server.project_id, more, 1, 1)
+    if disk_config is not None:
+        tx.execute(update(rows).where(rows.c.id == server_id).values(disk_config=disk_config))
     notify_server(tx, server_id, "resize.prep.start", caller)
     arguments = ResizeServer(
         server_id=server_id,

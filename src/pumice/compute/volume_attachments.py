@@ -179,7 +179,10 @@ def attach_by_volume_action(
     """os-attach: a real attach to a server of this cloud; the operation to wait for.
 
     None: another compute service (it shows a service token) says that its own server, or a host, has the volume; that
-    is recorded. Raises NotFound naming an unknown server, BadRequest, and as `attach`."""
+    is recorded. What the caller has reserved the volume for (os-reserve) is this. Raises NotFound naming an unknown
+    server, BadRequest, and as `attach`."""
+    volumes.get(tx, caller, volume_id)
+    holds.use(tx, caller, volume_id)
     if server_id is not None and queries.server(tx, server_id) is not None:
         return attach(tx, caller, server_id, volume_id, device=mountpoint, origin="os-attach", mode=mode).operation
     if not caller.has_service_token:
@@ -194,9 +197,9 @@ def attach_by_volume_action(
 
 
 def detach_by_volume_action(
-    tx: Transaction, caller: Caller, volume_id: str, attachment_id: str | None = None
+    tx: Transaction, caller: Caller, volume_id: str, attachment_id: str | None = None, *, forced: bool = False
 ) -> OperationRow | None:
-    """os-detach and os-force_detach: of a server of this cloud the real detach, guest first; the operation to wait
+    """os-detach and, forced, os-force_detach: of a server of this cloud the real detach, guest first; the operation to wait
     for, None when nothing had to be done outside. A volume that is not attached at all is detached already.
 
     Raises Conflict when compute attached it and the caller is not a service; NotFound, BadRequest (no such attachment;
@@ -213,7 +216,7 @@ def detach_by_volume_action(
         raise BadRequest(f"Volume {volume_id} has {len(found)} attachments; name the attachment_id of one.")
     attachment = found[0]
     if attachment.origin == "external" or attachment.server_id is None:
-        return attachments.disconnect(tx, caller, attachment.id)
+        return attachments.disconnect(tx, caller, attachment.id, forced=forced)
     if attachment.origin == "compute" and not caller.has_service_token:
         raise Conflict(
             f"Volume {volume_id} is held by server {attachment.server_id}; detach it there"

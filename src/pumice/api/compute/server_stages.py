@@ -9,7 +9,7 @@ from pumice.api.edge.route import Answer, Call, Route
 from pumice.api.edge.versions import Since
 from pumice.compute import resizing, server_images, shelving
 from pumice.db.engine import Transaction
-from pumice.errors import BadRequest, Forbidden
+from pumice.errors import BadRequest, Forbidden, InvalidField
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -58,8 +58,11 @@ class CreateImageBody(Struct, forbid_unknown_fields=True):
 
 
 def resize(tx: Transaction, call: Call) -> None:
-    flavor_id = str(call.body.resize.flavor).rsplit("/", 1)[-1]
-    resizing.resize(tx, call.caller, call.path["server_id"], flavor_id)
+    asked: Resize = call.body.resize
+    if asked.disk_config not in (None, "AUTO", "MANUAL"):
+        raise InvalidField("resize.OS-DCF:diskConfig", asked.disk_config, "AUTO or MANUAL")
+    flavor_id = str(asked.flavor).rsplit("/", 1)[-1]
+    resizing.resize(tx, call.caller, call.path["server_id"], flavor_id, disk_config=asked.disk_config)
 
 
 def confirm(tx: Transaction, call: Call) -> None:
