@@ -201,7 +201,8 @@ def test_a_kill_in_the_middle_is_swept(server: Server, schema_url: str) -> None:
     image_id, other_id = server.create(), server.create()
     for one in (image_id, other_id):
         server.half(one, 3 * MIB)
-        wait_until(lambda one=one: server.show(one)["status"] == "saving", 20, "the upload has begun")
+    saving = {"saving"}
+    wait_until(lambda: {server.show(one)["status"] for one in (image_id, other_id)} == saving, 20, "both have begun")
     store = ImageStore(server.directory)
     database = Database(schema_url)
     try:
