@@ -4,7 +4,10 @@ Called at the end of every transaction that changed one of the facts: by the dom
 operation's `settle`. The only writer of `status`, `attach_status` and `migration_status`.
 """
 
-from sqlalchemy import and_, bindparam, select, update
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import String, and_, bindparam, cast, literal, null, select, union_all, update
 
 from pumice.block.status import (
     AttachmentFacts,
@@ -43,10 +46,21 @@ _ATTACHMENTS = (
     .outerjoin(operations, operations.c.id == operation_resources.c.operation_id)
     .where(attachments.c.volume_id == bindparam("id"), attachments.c.deleted_at.is_(None))
 )
-_HOLDS = select(volume_holds.c.kind).where(volume_holds.c.volume_id == bindparam("id"))
 _MARKS = select(marks.c.field, marks.c.word).where(
     marks.c.resource_type == bindparam("resource_type"), marks.c.resource_id == bindparam("id")
 )
+_ABOUT_VOLUME = union_all(
+    select(literal("operation").label("what"), operations.c.kind.label("word"), operation_resources.c.mode.label("of"))
+    .join(operations, operations.c.id == operation_resources.c.operation_id)
+    .where(operation_resources.c.resource_type == "volume", operation_resources.c.resource_id == bindparam("id")),
+    select(literal("hold"), volume_holds.c.kind, cast(null(), String)).where(
+        volume_holds.c.volume_id == bindparam("id")
+    ),
+    select(literal("mark"), marks.c.word, marks.c.field).where(
+        marks.c.resource_type == "volume", marks.c.resource_id == bindparam("id")
+    ),
+)
+"""Operations (by mode), holds and marks (by field) of a volume, in one statement: it is read after every change."""
 _WRITE_VOLUME = (
     update(volumes)
     .where(volumes.c.id == bindparam("key"))
@@ -95,14 +109,17 @@ def refresh_volume(tx: Transaction, volume_id: str) -> str | None:
         word = attachment_status(facts)
         if word != cached:
             tx.execute(_WRITE_ATTACHMENT, {"key": attachment_id, "attach_status": word, "now": tx.now})
+    about: dict[str, list[tuple[Any, str]]] = defaultdict(list)
+    for what, word, of in tx.execute(_ABOUT_VOLUME, {"id": volume_id}):
+        about[what].append((of, word))
     derived = volume_status(
         VolumeFacts(
             life=row.life,
             migration=row.migration,
-            operations=live_operations(tx, "volume", volume_id),
+            operations=tuple(LiveOperation(kind, mode) for mode, kind in sorted(about["operation"])),
             attachments=tuple(attached),
-            holds=frozenset(tx.execute(_HOLDS, {"id": volume_id}).scalars()),
-            marks=read_marks(tx, "volume", volume_id),
+            holds=frozenset(word for _, word in about["hold"]),
+            marks=Marks(**dict(about["mark"])),
         )
     )
     if derived != VolumeStatus(row.status, row.attach_status, row.migration_status):

@@ -33,11 +33,12 @@ _ANY_VOLUME = select(*VOLUME).where(volumes.c.id == bindparam("id"))
 _ANY_SNAPSHOT = select(*SNAPSHOT).where(snapshots.c.id == bindparam("id"))
 _ONE_SNAPSHOT = select(*SNAPSHOT).where(snapshots.c.id == bindparam("id"), snapshots.c.deleted_at.is_(None))
 _ONE_ATTACHMENT = select(*ATTACHMENT).where(attachments.c.id == bindparam("id"), attachments.c.deleted_at.is_(None))
-_ATTACHMENTS_OF = (
-    select(*ATTACHMENT)
-    .where(attachments.c.volume_id.in_(bindparam("ids", expanding=True)), attachments.c.deleted_at.is_(None))
-    .order_by(attachments.c.created_at, attachments.c.id)
+_LIVE_ATTACHMENTS = (
+    select(*ATTACHMENT).where(attachments.c.deleted_at.is_(None)).order_by(attachments.c.created_at, attachments.c.id)
 )
+_ATTACHMENTS_OF_ONE = _LIVE_ATTACHMENTS.where(attachments.c.volume_id == bindparam("volume_id"))
+_ATTACHMENTS_OF = _LIVE_ATTACHMENTS.where(attachments.c.volume_id.in_(bindparam("ids", expanding=True)))
+_ATTACHMENTS_OF_SERVER = _LIVE_ATTACHMENTS.where(attachments.c.server_id == bindparam("server_id"))
 
 
 def with_attachments(tx: Transaction, rows: Iterable[Sequence[object]]) -> list[VolumeWithAttachments]:
@@ -45,9 +46,8 @@ def with_attachments(tx: Transaction, rows: Iterable[Sequence[object]]) -> list[
     found = [(Volume(*row[:-1]), str(row[-1])) for row in rows]  # type: ignore[arg-type]
     attached: dict[str, list[Attachment]] = defaultdict(list)
     ids = [volume.id for volume, _ in found if volume.attach_status != "detached"]
-    if ids:
-        for row in tx.execute(_ATTACHMENTS_OF, {"ids": ids}):
-            attached[row.volume_id].append(Attachment(*row))
+    for attachment in attachments_of(tx, ids):
+        attached[attachment.volume_id].append(attachment)
     return [VolumeWithAttachments(volume, tuple(attached.get(volume.id, ())), name) for volume, name in found]
 
 
@@ -77,17 +77,18 @@ def attachment(tx: Transaction, attachment_id: str) -> Attachment | None:
 
 def attachments_of(tx: Transaction, volume_ids: Sequence[str]) -> list[Attachment]:
     """The live attachments of these volumes, oldest first."""
-    return [Attachment(*row) for row in tx.execute(_ATTACHMENTS_OF, {"ids": list(volume_ids)})] if volume_ids else []
+    if not volume_ids:
+        return []
+    if len(volume_ids) == 1:
+        rows = tx.execute(_ATTACHMENTS_OF_ONE, {"volume_id": volume_ids[0]})
+    else:
+        rows = tx.execute(_ATTACHMENTS_OF, {"ids": list(volume_ids)})
+    return [Attachment(*row) for row in rows]
 
 
 def attachments_of_server(tx: Transaction, server_id: str) -> list[Attachment]:
     """The live attachments of a server, oldest first."""
-    statement = (
-        select(*ATTACHMENT)
-        .where(attachments.c.server_id == server_id, attachments.c.deleted_at.is_(None))
-        .order_by(attachments.c.created_at, attachments.c.id)
-    )
-    return [Attachment(*row) for row in tx.execute(statement)]
+    return [Attachment(*row) for row in tx.execute(_ATTACHMENTS_OF_SERVER, {"server_id": server_id})]
 
 
 def volume_even_deleted(tx: Transaction, volume_id: str) -> Volume | None:

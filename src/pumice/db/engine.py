@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
 from sqlalchemy import Engine, create_engine, event, text
@@ -28,6 +28,7 @@ from sqlalchemy.pool import StaticPool
 from pumice.clock import Clock
 from pumice.db.group_commit import GroupCommit
 from pumice.db.locks import OneAtATime, WriteLock
+from pumice.db.prepared import PreparedStatements
 from pumice.db.transaction import Transaction as Transaction
 from pumice.db.wakeup import DatagramBus, PostgresBus, WakeupBus
 from pumice.errors import Conflict, Unavailable
@@ -65,6 +66,7 @@ class Database:
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self.bus: WakeupBus
         self._kept: dict[Engine, Connection] = {}
+        self._prepared = PreparedStatements()
         if self.sqlite:
             if not self.url.database or self.url.database == ":memory:":
                 raise ValueError("a SQLite database must be a file, so that several processes can share it")
@@ -139,7 +141,7 @@ class Database:
         committing = False
         try:
             with self._connected(self._writer) as connection, connection.begin():
-                tx = Transaction(connection, self.clock.now(), self.sqlite)
+                tx = Transaction(connection, self.clock.now(), self.sqlite, self._prepared)
                 yield tx
                 if not self.sqlite and tx.topics:
                     connection.execute(_NOTIFY, {"topics": "\n".join(tx.topics)})
@@ -157,10 +159,10 @@ class Database:
         try:
             if self.sqlite:
                 with self._reader_lock, self._connected(self._reader) as connection, connection.begin():
-                    yield Transaction(connection, self.clock.now(), True)
+                    yield Transaction(connection, self.clock.now(), True, self._prepared)
             else:
                 with self._reader.connect() as connection:
-                    yield Transaction(connection, self.clock.now(), False)
+                    yield Transaction(connection, self.clock.now(), False, self._prepared)
         except (OperationalError, InterfaceError) as error:
             raise _translate(error) from error
 
@@ -226,6 +228,7 @@ def _json_options() -> dict[str, Any]:
 
 
 def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
+    first = "BEGIN" if read_only else "BEGIN IMMEDIATE"
     engine = create_engine(
         url, poolclass=StaticPool, connect_args={"check_same_thread": False, "timeout": 30.0}, **_json_options()
     )
@@ -240,14 +243,18 @@ def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
             "foreign_keys=ON",
             "temp_store=MEMORY",
             "cache_size=-32000",
-            "mmap_size=268435456",
+            f"mmap_size={268435456 if read_only else 0}",
             f"query_only={'ON' if read_only else 'OFF'}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        # Not `exec_driver_sql`, which prepares as much as for any statement.
+        try:
+            cast(Any, connection.connection.driver_connection).execute(first)
+        except sqlite3.Error as error:
+            connection._handle_dbapi_exception(error, first, (), None, None)
 
     return engine
 

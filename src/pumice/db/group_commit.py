@@ -134,7 +134,7 @@ class GroupCommit:
     def _part(self, tx: Transaction, asked: _Asked) -> None:
         """Run one function in a savepoint. Raises _Broken when the whole transaction is lost."""
         raw = cast(Any, tx.connection.connection.driver_connection)
-        part = Transaction(tx.connection, self._clock(), True)
+        part = tx.part(self._clock())
         raw.execute("SAVEPOINT part")
         with _Caught() as caught:
             asked.result = asked.function(part)

@@ -43,19 +43,24 @@ def _claimable(places: tuple[str, ...], kinds: tuple[str, ...]) -> Any:
 
 def claim(tx: Transaction, session_id: str, places: Collection[str], kinds: Collection[str], limit: int) -> int:
     """Give up to `limit` unclaimed operations whose time has come to the session; the epoch of each grows."""
+    parameters = {"claimant": session_id, "now": tx.now, "count": limit}
+    return tx.execute(_claim(tuple(places), tuple(kinds)), parameters).rowcount
+
+
+@cache
+def _claim(places: tuple[str, ...], kinds: tuple[str, ...]) -> Any:
     chosen = (
         select(operations.c.id)
-        .where(_free(tx.now, tuple(places), tuple(kinds)))
+        .where(_free(bindparam("now"), places, kinds))
         .order_by(operations.c.not_before)
-        .limit(limit)
+        .limit(bindparam("count"))
         .with_for_update(skip_locked=True)
     )
-    statement = (
+    return (
         update(operations)
         .where(operations.c.id.in_(chosen), operations.c.session_id.is_(None))
-        .values(session_id=session_id, epoch=operations.c.epoch + 1)
+        .values(session_id=bindparam("claimant"), epoch=operations.c.epoch + 1)
     )
-    return tx.execute(statement).rowcount
 
 
 def _free(now: Any, places: tuple[str, ...], kinds: tuple[str, ...]) -> ColumnElement[bool]:

@@ -129,9 +129,7 @@ def enqueue(
         "updated_at": tx.now,
     }
     row = _row(tx.execute(_ENQUEUE, {**values, "owned_place": place}).one())
-    if wanted:
-        rows = [{"operation_id": operation_id, **msgspec.structs.asdict(claim)} for claim in wanted]
-        tx.execute(_HOLD, rows)
+    _hold(tx, operation_id, wanted)
     tx.wake(CLAIMABLE_TOPIC)
     operation.settle(tx, Run(operation_id, arguments, {}, row.epoch, row, database=cast(Any, None), world=None))
     return row
@@ -142,9 +140,7 @@ def take(tx: Transaction, operation_id: str, claims: Iterable[Claim]) -> None:
     operation before it did. Raises Busy as `enqueue` does; the step then raises StepNotReady."""
     wanted = _distinct(claims)
     _refuse_if_held(tx, wanted)
-    if wanted:
-        rows = [{"operation_id": operation_id, **msgspec.structs.asdict(claim)} for claim in wanted]
-        tx.execute(_HOLD, rows)
+    _hold(tx, operation_id, wanted)
 
 
 def give_up(tx: Transaction, operation_id: str, resource_type: str, resource_id: str) -> None:
@@ -166,6 +162,11 @@ def _distinct(claims: Iterable[Claim]) -> list[Claim]:
         if key not in by_resource or claim.mode == "exclusive":
             by_resource[key] = claim
     return [by_resource[key] for key in sorted(by_resource)]
+
+
+def _hold(tx: Transaction, operation_id: str, wanted: Iterable[Claim]) -> None:
+    for claim in wanted:
+        tx.execute(_HOLD, {"operation_id": operation_id, **msgspec.structs.asdict(claim)})
 
 
 def _refuse_if_held(tx: Transaction, wanted: Sequence[Claim]) -> None:

@@ -11,11 +11,12 @@ Operations of kinds that this process does not know are left alone.
 
 import logging
 import threading
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pumice.clock import SECOND
-from pumice.db.engine import Database, DatabaseUnavailable
+from pumice.db.engine import Database, DatabaseUnavailable, Transaction
 from pumice.operations import claiming, store
 from pumice.operations.claiming import Waiting
 from pumice.operations.model import OperationRow, Registry
@@ -107,22 +108,28 @@ class Worker:
         if free <= 0:
             return _POLL_SECONDS  # a thread that ends wakes us
         kinds, reach = self._registry.kinds(), self._session.reach
-        with self._database.read() as tx:
-            unclaimed = claiming.claimable(tx, reach, kinds)
-        if unclaimed:
-            self._database.run_write(claiming.claim, self._session.id, reach, kinds, free)
         with self._guard:
             # Before the read: what leaves our hands after this line is skipped; what left before is read as it is.
             in_hand = dict(self._in_hand)
             self._ready = []
         with self._database.read() as tx:
-            waiting = claiming.assigned(tx, self._session.id, kinds, len(in_hand) + _LOOK_AHEAD)
-            due = claiming.due_at(tx, self._session.id, reach)
-            now = tx.now
+            unclaimed = claiming.claimable(tx, reach, kinds)
+            if not unclaimed:
+                waiting, due, now = self._assigned(tx, in_hand)
+        if unclaimed:
+            self._database.run_write(claiming.claim, self._session.id, reach, kinds, free)
+            with self._database.read() as tx:
+                waiting, due, now = self._assigned(tx, in_hand)
         with self._guard:
             self._ready = [one for one in waiting if one.id not in in_hand]
             self._start_ready()
         return _POLL_SECONDS if due is None else min(_POLL_SECONDS, max(0.0, (due - now) / SECOND))
+
+    def _assigned(self, tx: Transaction, in_hand: Collection[str]) -> tuple[list[Waiting], int | None, int]:
+        """What is ours and may run now, when the next may (microseconds), and what time it is."""
+        kinds, reach = self._registry.kinds(), self._session.reach
+        waiting = claiming.assigned(tx, self._session.id, kinds, len(in_hand) + _LOOK_AHEAD)
+        return waiting, claiming.due_at(tx, self._session.id, reach), tx.now
 
     def _start_ready(self) -> bool:
         """Hand out what is ready to the free threads; was there anything? Called with the guard held."""

@@ -26,6 +26,7 @@ from pumice.block.status import (
 from pumice.compute.facts import derived as derived_server
 from pumice.compute.status import ServerStatus
 from pumice.db.engine import Database, Transaction
+from pumice.db.prepared import PreparedStatements
 from pumice.db.schema import (
     attachments,
     marks,
@@ -52,7 +53,7 @@ def one_moment(database: Database) -> Iterator[Transaction]:
         database.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
         connection.begin(),
     ):
-        yield Transaction(connection, database.clock.now(), False)
+        yield Transaction(connection, database.clock.now(), False, PreparedStatements())
 
 
 def look(database: Database) -> Iterator[Finding]:
