@@ -8,6 +8,7 @@ import pytest
 from pumice.hypervisors.libvirt import LibvirtHypervisor
 from pumice.hypervisors.registry import HypervisorConfig, make
 from tests.lab.guest import end_guests
+from tests.support import sweeper
 from tests.support.campaign import campaign_part, divide
 from tests.support.databases import KINDS, Databases
 from tests.support.postgres import PostgresServer
@@ -81,6 +82,7 @@ def libvirt_hypervisor(libvirt_config: HypervisorConfig) -> Iterator[LibvirtHype
     hypervisor = make(libvirt_config)
     assert isinstance(hypervisor, LibvirtHypervisor)
     hypervisor.start()
+    sweeper.watch(0, libvirt_config.directory)
     try:
         yield hypervisor
     finally:

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
@@ -110,6 +110,36 @@ def test_a_process_ends_with_all_that_it_started(tmp_path: Path) -> None:
         return not status.exists() or "State:\tZ" in status.read_text()
 
     wait_until(gone, 5, "the child's end")
+
+
+CLOUD = """
+import signal, sys
+from pathlib import Path
+from tests.demo.cloud import Cloud
+cloud = Cloud(Path(sys.argv[1]))
+cloud.start()
+print("the cloud runs", flush=True)
+signal.pause()
+"""
+
+
+def running_with(word: str) -> list[str]:
+    """The commands of the processes that have the word in it."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(path.read_text(errors="replace"))
+    return [command for command in found if word in command]
+
+
+def test_a_cloud_ends_with_the_tests_that_were_killed(processes: Processes, tmp_path: Path) -> None:
+    tests = processes.start("python", "-c", CLOUD, tmp_path, directory=Path(__file__).parent.parent)
+    tests.wait_for_output("the cloud runs", 60)
+    state = str(tmp_path / "state")
+    assert state in Path("/proc/self/mountinfo").read_text()
+    tests.kill()
+    wait_until(lambda: state not in Path("/proc/self/mountinfo").read_text(), 60, "nothing is mounted any more")
+    wait_until(lambda: not running_with(state), 10, "no process of it runs any more")
 
 
 def test_a_process_that_ends_early_shows_its_output(processes: Processes) -> None:

@@ -14,6 +14,7 @@ from pumice.storage import xfs_pool
 from pumice.storage.config import PoolConfig
 from pumice.storage.file import FileDriver
 from pumice.storage.memory import MemoryDriver
+from tests.support import sweeper
 
 MIB = 1 << 20
 SMALL = 320 * MIB
@@ -87,6 +88,8 @@ def opened(kind: str, directory: Path, **changes: object) -> Iterator[OpenedPool
     directory has none) or "memory"."""
     config = config_for(kind, directory, **changes)
     driver = MemoryDriver(config) if kind == "memory" else FileDriver(config)
+    if config.loop_image is not None:
+        sweeper.watch(0, directory)
     try:
         driver.start()
         yield OpenedPool(kind, directory, config, driver)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from tests.support import sweeper
 from tests.support.waiting import wait_until
 
 BIN = Path(sys.executable).parent
@@ -44,6 +45,12 @@ class Process:
                 start_new_session=True,
             )
         self.pid = self._popen.pid
+        sweeper.watch(self.pid, *self._states())
+
+    def _states(self) -> list[Path]:
+        """The state directory that the command names."""
+        following = zip(self.command, self.command[1:], strict=False)
+        return [Path(word) for option, word in following if option == "--state"]
 
     @property
     def output(self) -> str:
@@ -91,7 +98,9 @@ class Process:
                 self._popen.wait(grace)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        return self._popen.wait()
+        status = self._popen.wait()
+        sweeper.forget(self.pid)
+        return status
 
 
 class Processes:
