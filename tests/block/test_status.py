@@ -47,7 +47,7 @@ def test_the_life_of_a_volume_is_shown(life: str, word: str) -> None:
         ((ATTACHED,), "in-use"),
         ((DETACHING,), "detaching"),
         ((DETACHING, ATTACHED), "detaching"),
-        ((DISCONNECTING, ATTACHED), "in-use"),
+        ((DISCONNECTING, ATTACHED), "detaching"),
         ((RESERVED, CONNECTED), "attaching"),
     ],
 )

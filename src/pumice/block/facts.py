@@ -7,7 +7,7 @@ operation's `settle`. The only writer of `status`, `attach_status` and `migratio
 from collections import defaultdict
 from typing import Any
 
-from sqlalchemy import String, and_, bindparam, cast, literal, null, select, union_all, update
+from sqlalchemy import String, and_, bindparam, cast, func, literal, null, select, union_all, update
 
 from pumice.block.status import (
     AttachmentFacts,
@@ -19,8 +19,10 @@ from pumice.block.status import (
     snapshot_status,
     volume_status,
 )
+from pumice.block.transitions import transition
 from pumice.db.engine import Transaction
 from pumice.db.schema import attachments, marks, operation_resources, operations, snapshots, volume_holds, volumes
+from pumice.operations.store import LIVE
 
 _VOLUME = select(
     volumes.c.life, volumes.c.migration, volumes.c.status, volumes.c.attach_status, volumes.c.migration_status
@@ -34,8 +36,15 @@ _OPERATIONS = (
     )
     .order_by(operation_resources.c.mode)
 )
+_detach = operations.alias("detach")
 _ATTACHMENTS = (
-    select(attachments.c.id, attachments.c.stage, attachments.c.failure, attachments.c.attach_status, operations.c.kind)
+    select(
+        attachments.c.id,
+        attachments.c.stage,
+        attachments.c.failure,
+        attachments.c.attach_status,
+        func.coalesce(operations.c.kind, _detach.c.kind),
+    )
     .outerjoin(
         operation_resources,
         and_(
@@ -44,6 +53,14 @@ _ATTACHMENTS = (
         ),
     )
     .outerjoin(operations, operations.c.id == operation_resources.c.operation_id)
+    .outerjoin(
+        _detach,  # Shown from the request on, although it holds the attachment only when its turn comes.
+        and_(
+            _detach.c.subject_id == attachments.c.id,
+            _detach.c.kind == transition("attachment", "detach from a server").operation,
+            _detach.c.state.in_([literal(state) for state in LIVE]),
+        ),
+    )
     .where(attachments.c.volume_id == bindparam("id"), attachments.c.deleted_at.is_(None))
 )
 _MARKS = select(marks.c.field, marks.c.word).where(

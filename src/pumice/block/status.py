@@ -4,14 +4,14 @@
 holds that cached and derived are the same after any history. What is shown, in order of strength:
 
     a live exclusive operation > an operator's mark > the life of the volume > an open transfer
-    > a hold, or a detach that a user asked for > its attachments > available
+    > a hold > its attachments, those that are being detached first > available
 """
 
 from typing import Literal
 
 import msgspec
 
-from pumice.block.transitions import is_migrating, is_users_detach, running_word
+from pumice.block.transitions import is_migrating, running_word
 
 Life = Literal["making", "there", "broken", "going", "gone"]
 
@@ -89,12 +89,13 @@ def _volume_word(facts: VolumeFacts) -> str:
         return _LIFE_WORDS[facts.life]
     if facts.transfer:
         return "awaiting-transfer"
-    if "detaching" in facts.holds or any(_is_let_go(attachment) for attachment in facts.attachments):
+    if "detaching" in facts.holds:
         return "detaching"
     words = {attachment_status(attachment) for attachment in facts.attachments}
     for found, shown in (
-        ("attached", "in-use"),
+        # First: clients wait for the end of a detach by this, also where another server keeps the volume.
         ("detaching", "detaching"),
+        ("attached", "in-use"),
         ("attaching", "attaching"),
         ("reserved", "reserved"),
         ("error_attaching", "reserved"),
@@ -104,11 +105,6 @@ def _volume_word(facts: VolumeFacts) -> str:
     if facts.holds:
         return "attaching"
     return "available"
-
-
-def _is_let_go(attachment: AttachmentFacts) -> bool:
-    """Clients wait for the end of a detach by the volume's status, also where other servers keep the volume."""
-    return attachment.operation is not None and is_users_detach(attachment.operation.kind)
 
 
 def _volume_attach_word(attachments: tuple[AttachmentFacts, ...]) -> str:

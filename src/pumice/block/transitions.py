@@ -397,11 +397,6 @@ def is_migrating(operation_kind: str) -> bool:
     return operation_kind in _MIGRATING
 
 
-def is_users_detach(operation_kind: str) -> bool:
-    """A server lets the attachment's volume go because someone asked for that."""
-    return operation_kind == _BY_ACTION["attachment", "detach from a server"].operation
-
-
 def transition(resource: Resource, action: str) -> Transition:
     """The table's entry. KeyError: a fault of the program."""
     return _BY_ACTION[resource, action]
