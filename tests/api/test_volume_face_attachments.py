@@ -227,6 +227,31 @@ def test_what_our_compute_attached_is_only_detached_by_it(user: Account, nova: A
     user.wait_volume(volume, "available")
 
 
+def test_what_another_compute_service_attached_is_only_detached_by_it(
+    user: Account, nova: Account, operator: Account
+) -> None:
+    volume, server = user.volume(), new_id()
+    attachment = _reserve(nova, volume, server)
+    user.ask("DELETE", f"/attachments/{attachment}", version="3.44")  # nobody has it yet
+    attachment = _attached(nova, volume, server)
+    actions: tuple[dict[str, Any], ...] = (
+        {"os-detach": {"attachment_id": attachment}},
+        {"os-begin_detaching": None},
+        {"os-terminate_connection": {"connector": CONNECTOR}},
+    )
+    for account in (user, operator):
+        assert server in account.refused("DELETE", f"/attachments/{attachment}", version="3.44", status=409)
+        for action in actions:
+            message = account.refused("POST", f"/volumes/{volume}/action", action, status=409)
+            assert f"server {server} of another compute service" in message
+    assert user.status(volume) == "in-use" and volume in nova.served.cloud.exports()
+    body = {"os-force_detach": {"attachment_id": attachment}}
+    user.refused("POST", f"/volumes/{volume}/action", body, status=403)
+    operator.ask("POST", f"/volumes/{volume}/action", body, status=202)
+    user.wait_volume(volume, "available")
+    assert volume not in nova.served.cloud.exports()
+
+
 def test_the_attachments_api_has_its_windows(user: Account, nova: Account) -> None:
     volume = user.volume()
     body = {"attachment": {"volume_uuid": volume}}

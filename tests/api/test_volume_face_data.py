@@ -164,6 +164,35 @@ def test_a_host_attaches_in_the_older_way(user: Account) -> None:
     assert shown(user, volume)["attachments"] == [] and volume not in user.served.cloud.exports()
 
 
+def test_an_export_that_fails_leaves_nobody_with_the_volume(user: Account) -> None:
+    volume = user.volume()
+    act(user, volume, "os-reserve", {})
+    elsewhere = {"connector": {**CONNECTOR, "host": "elsewhere"}}
+    message = user.refused("POST", f"/volumes/{volume}/action", {"os-initialize_connection": elsewhere}, status=409)
+    assert "lies on host node1" in message
+    assert shown(user, volume)["status"] == "available"
+    assert user.ask("GET", f"/attachments?volume_id={volume}", version="3.27") == {"attachments": []}
+    (told,) = user.ask("GET", f"/messages?resource_uuid={volume}", version="3.5")["messages"]
+    assert "lies on host node1" in told["user_message"]
+    act(user, volume, "os-unreserve", {})
+    act(user, volume, "os-initialize_connection", {"connector": CONNECTOR}, status=200)
+    act(user, volume, "os-terminate_connection", {"connector": CONNECTOR})
+    assert shown(user, volume)["status"] == "available"
+
+
+def test_a_volume_is_attached_by_whoever_reserved_it(user: Account, served: ServedCloud) -> None:
+    mate, volume = served.account(project_id=user.project_id), user.volume()
+    attach = {"instance_uuid": served.server(user), "mountpoint": "/dev/vdb"}
+    act(user, volume, "os-reserve", {})
+    assert "is attaching" in denied(mate, volume, "os-attach", attach)
+    assert "is attaching" in denied(mate, volume, "os-initialize_connection", {"connector": CONNECTOR})
+    assert shown(user, volume)["status"] == "attaching"
+    act(user, volume, "os-attach", attach)
+    user.wait_volume(volume, "in-use")
+    act(user, volume, "os-detach", {})
+    user.wait_volume(volume, "available")
+
+
 def test_another_compute_service_attaches_in_the_older_way(user: Account, nova: Account) -> None:
     volume, server = user.volume(), new_id()
     act(nova, volume, "os-reserve", {})

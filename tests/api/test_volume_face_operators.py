@@ -273,6 +273,17 @@ def test_force_delete_needs_no_word(user: Account, operator: Account, word: str)
     user.wait_gone(f"/volumes/{volume_id}")
 
 
+def test_what_is_only_marked_as_deleting_is_not_said_to_be_deleted(user: Account, operator: Account) -> None:
+    volume_id = user.volume()
+    snapshot_id = user.snapshot(volume_id)
+    for path in (f"/snapshots/{snapshot_id}", f"/volumes/{volume_id}"):
+        operator.ask("POST", f"{path}/action", {"os-reset_status": {"status": "deleting"}}, status=202)
+        assert "is deleting; delete needs available" in user.refused("DELETE", path, status=400)
+        operator.ask("POST", f"{path}/action", {"os-force_delete": {}}, status=202)
+        assert user.send("DELETE", path).status_code in (202, 404)
+        user.wait_gone(path)
+
+
 def test_what_is_attached_is_not_deleted_by_any_word(user: Account, operator: Account, served: ServedCloud) -> None:
     volume_id = user.volume()
     server_id = served.server(user)

@@ -26,7 +26,7 @@ from pumice.block.volumes import get as get_volume
 from pumice.block.volumes import may_see
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
-from pumice.db.schema import attachments
+from pumice.db.schema import attachments, servers
 from pumice.errors import BadRequest, Conflict, InvalidField, NotFound, WrongState
 from pumice.operations.model import OperationRow, exclusive
 from pumice.operations.store import enqueue
@@ -101,10 +101,11 @@ def known(tx: Transaction, attachment_id: str) -> Attachment:
 
 
 def connect(
-    tx: Transaction, caller: Caller, attachment_id: str, connector: dict[str, Any]
+    tx: Transaction, caller: Caller, attachment_id: str, connector: dict[str, Any], *, released_by_failure: bool = False
 ) -> tuple[Attachment, OperationRow | None]:
     """Export the volume to the connector's host: an operation to wait for; None when this very connector is connected.
 
+    released_by_failure: when it cannot be exported, nobody has the volume any more; else the reservation stands.
     Raises InvalidField (the connector names no host), WrongState, NotFound, Busy."""
     attachment = get(tx, caller, attachment_id)
     host = connector.get("host")
@@ -125,6 +126,7 @@ def connect(
         backend=str(volume.backend),
         connector=connector,
         read_only=attachment.mode == "ro",
+        released_by_failure=released_by_failure,
     )
     claims = (exclusive("attachment", attachment_id),)
     return attachment, enqueue(
@@ -146,15 +148,13 @@ def complete(tx: Transaction, caller: Caller, attachment_id: str) -> None:
     record_attached(tx, attachment_id, caller)
 
 
-def disconnect(tx: Transaction, caller: Caller, attachment_id: str) -> OperationRow | None:
+def disconnect(tx: Transaction, caller: Caller, attachment_id: str, *, forced: bool = False) -> OperationRow | None:
     """Take the export away and release the attachment: an operation to wait for, None when nothing was exported.
 
+    forced: an administrator knows that the other compute service does not need it any more.
     Raises Conflict when compute holds it and the caller is not a service, NotFound, Busy."""
     attachment = get(tx, caller, attachment_id)
-    if attachment.origin != "external" and not caller.has_service_token:
-        raise Conflict(
-            f"Attachment {attachment_id} is held by server {attachment.server_id}; detach the volume from the server."
-        )
+    refuse_held(tx, caller, attachment, forced=forced)
     guard(tx, "attachment", attachment_id, "disconnect")
     notify_volume(tx, attachment.volume_id, "detach.start", caller)
     if attachment.host is None:
@@ -167,6 +167,31 @@ def disconnect(tx: Transaction, caller: Caller, attachment_id: str) -> Operation
     )
     claims = (exclusive("attachment", attachment_id),)
     return enqueue(tx, DISCONNECT_ATTACHMENT, arguments, subject_id=attachment_id, claims=claims, caller=caller)
+
+
+def refuse_held(tx: Transaction, caller: Caller, attachment: Attachment, *, forced: bool = False) -> None:
+    """Only compute takes a disk from the guest that has it. Raises Conflict when a server has the volume and the caller
+    is not its compute service: ours, or another one, whose servers are not known here.
+
+    forced: as in `disconnect`; the servers of our own compute are asked even then."""
+    server_id = attachment.server_id
+    if caller.has_service_token or server_id is None:
+        return
+    if attachment.origin != "external":
+        raise Conflict(
+            f"Volume {attachment.volume_id} is held by server {server_id} (attachment {attachment.id}); detach it from"
+            " the server instead."
+        )
+    if attachment.host is None or forced or tx.execute(_SERVER, {"id": server_id}).first() is not None:
+        return
+    raise Conflict(
+        f"Volume {attachment.volume_id} is held by server {server_id} of another compute service (attachment"
+        f" {attachment.id}); detach it from the server instead. When that service is gone, an administrator can force"
+        " the detach (os-force_detach)."
+    )
+
+
+_SERVER = select(servers.c.id).where(servers.c.id == bindparam("id"))
 
 
 def _live_for_server(tx: Transaction, volume_id: str, server_id: str) -> str | None:

@@ -17,7 +17,7 @@ from pumice.block.volumes import get as get_volume
 from pumice.caller import Caller
 from pumice.db.engine import Transaction
 from pumice.db.schema import attachments as rows
-from pumice.errors import BadRequest, Conflict, InvalidField, WrongState
+from pumice.errors import BadRequest, InvalidField, WrongState
 from pumice.operations.model import OperationRow
 
 
@@ -30,13 +30,14 @@ def initialize(
     host = _host(connector)
     get_volume(tx, caller, volume_id)
     found = _of_host(tx, volume_id, host)
+    made = found is None
     if found is None:
-        holds.release(tx, volume_id, "reserved")
+        holds.use(tx, caller, volume_id)
         try:
             found = attachments.reserve(tx, caller, volume_id, server_id=None, origin="external")
         except WrongState as error:
             raise error.as_bad_request() from error
-    return attachments.connect(tx, caller, found.id, connector)
+    return attachments.connect(tx, caller, found.id, connector, released_by_failure=made)
 
 
 def terminate(tx: Transaction, caller: Caller, volume_id: str, connector: dict[str, Any]) -> OperationRow | None:
@@ -48,10 +49,7 @@ def terminate(tx: Transaction, caller: Caller, volume_id: str, connector: dict[s
         one for one in queries.attachments_of(tx, [volume_id]) if one.host == connector.get("host") or not connector
     ]
     for attachment in found:
-        if attachment.origin != "external" and not caller.has_service_token:
-            raise Conflict(
-                f"Volume {volume_id} is held by server {attachment.server_id}; detach it from the server instead."
-            )
+        attachments.refuse_held(tx, caller, attachment)
     host = _host(connector)
     if len(found) > 1:
         raise BadRequest(f"Volume {volume_id} has {len(found)} attachments on {host}; delete one by its id.")

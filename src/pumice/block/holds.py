@@ -1,6 +1,7 @@
 """Holds: what an outside caller took with os-reserve or os-begin_detaching. A hold has an owner and an end.
 
-    available --reserve--> attaching --unreserve--> available           (ended too by an attachment, or when it expires)
+    available --reserve--> attaching --unreserve--> available           (ended too by an attachment of whoever took it,
+                                                                         or when it expires)
     in-use --begin_detaching--> detaching --roll_detaching--> in-use    (ended too by the detach, or when it expires)
 
 The reconciler asks compute about an expired hold and ends it.
@@ -9,6 +10,7 @@ The reconciler asks compute about an expired hold and ends it.
 from sqlalchemy import delete, select
 
 from pumice.block import queries
+from pumice.block.attachments import refuse_held
 from pumice.block.facts import refresh_volume
 from pumice.block.guards import guard
 from pumice.block.model import Hold
@@ -17,7 +19,7 @@ from pumice.caller import Caller
 from pumice.clock import HOUR
 from pumice.db.engine import Transaction
 from pumice.db.schema import volume_holds
-from pumice.errors import Conflict, WrongState
+from pumice.errors import WrongState
 
 KEPT = HOUR
 """A hold that nobody ended expires after so long."""
@@ -38,13 +40,10 @@ def unreserve(tx: Transaction, caller: Caller, volume_id: str) -> None:
 def begin_detaching(tx: Transaction, caller: Caller, volume_id: str) -> None:
     """Announce a detach of a volume in use.
 
-    Raises Conflict when our own compute attached it and the caller is no service, BadRequest, NotFound."""
+    Raises Conflict when a compute service attached it and the caller is none, BadRequest, NotFound."""
     found = get_volume(tx, caller, volume_id)
     for attachment in found.attachments:
-        if attachment.origin != "external" and not caller.has_service_token:
-            raise Conflict(
-                f"Volume {volume_id} is held by server {attachment.server_id}; detach it from the server instead."
-            )
+        refuse_held(tx, caller, attachment)
     _take(tx, caller, volume_id, "detaching", "begin detaching")
 
 
@@ -57,6 +56,16 @@ def roll_detaching(tx: Transaction, caller: Caller, volume_id: str) -> None:
 def release(tx: Transaction, volume_id: str, kind: str) -> None:
     """End a hold if it is there."""
     tx.execute(delete(volume_holds).where(volume_holds.c.volume_id == volume_id, volume_holds.c.kind == kind))
+    refresh_volume(tx, volume_id)
+
+
+def use(tx: Transaction, caller: Caller, volume_id: str) -> None:
+    """The attachment that the caller reserved the volume for is made now: the reservation does not stand in its way.
+    That of another user does, except for administrators and services."""
+    statement = delete(volume_holds).where(volume_holds.c.volume_id == volume_id, volume_holds.c.kind == "reserved")
+    if not caller.is_admin and not caller.has_service_token:
+        statement = statement.where(volume_holds.c.user_id == caller.user_id)
+    tx.execute(statement)
     refresh_volume(tx, volume_id)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from pumice.block import queries, quotas
+from pumice.block.facts import live_operations
 from pumice.block.guards import guard, lock
 from pumice.block.model import Snapshot, Volume
 from pumice.block.notifications import notify_snapshot
@@ -131,7 +132,7 @@ def delete_metadata(tx: Transaction, caller: Caller, snapshot_id: str, key: str)
 def delete(tx: Transaction, caller: Caller, snapshot_id: str) -> None:
     """Delete a snapshot. Deleting one that is being deleted is success. Raises BadRequest, NotFound, Busy."""
     snapshot = get(tx, caller, snapshot_id)
-    if snapshot.status == "deleting":
+    if snapshot.status == "deleting" and live_operations(tx, "snapshot", snapshot_id):
         return
     try:
         guard(tx, "snapshot", snapshot_id, "delete")

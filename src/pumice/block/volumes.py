@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import select, update
 
 from pumice.block import capability_query, default_types, messages, queries, quotas, scheduling, volume_types
+from pumice.block.facts import live_operations
 from pumice.block.guards import guard, lock
 from pumice.block.model import GIB, VolumeType, VolumeWithAttachments
 from pumice.block.notifications import notify_volume
@@ -218,14 +219,15 @@ def set_bootable(tx: Transaction, caller: Caller, volume_id: str, bootable: bool
 
 
 def delete(tx: Transaction, caller: Caller, volume_id: str, *, cascade: bool = False) -> None:
-    """Delete a volume; with cascade its snapshots too. Deleting one that is being deleted is success.
+    """Delete a volume; with cascade its snapshots too. Deleting one that is being deleted is success; one that only
+    bears the mark "deleting" is not being deleted.
 
     Raises BadRequest (attached, or has snapshots), NotFound."""
     get(tx, caller, volume_id)
     lock(tx, "volume", volume_id)
     found = shown(tx, volume_id)
     volume = found.volume
-    if volume.status == "deleting":
+    if volume.status == "deleting" and live_operations(tx, "volume", volume_id):
         return
     statement = select(snapshots.c.id).where(snapshots.c.volume_id == volume_id, snapshots.c.deleted_at.is_(None))
     snapshot_ids = tuple(tx.execute(statement).scalars())

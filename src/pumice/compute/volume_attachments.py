@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import select, update
 
-from pumice.block import attachments, volumes
+from pumice.block import attachments, holds, volumes
 from pumice.block import queries as block_queries
 from pumice.block.model import Attachment
 from pumice.block.notifications import notify_volume
@@ -23,10 +23,10 @@ from pumice.compute.model import BlockDeviceMapping, Server
 from pumice.compute.operations.attach_volume import ATTACH_OFFLOADED, ATTACH_VOLUME, AttachVolume
 from pumice.compute.operations.detach_volume import DETACH_VOLUME, DetachVolume
 from pumice.db.engine import Transaction
-from pumice.db.schema import block_device_mappings, operations
+from pumice.db.schema import block_device_mappings, is_live, operations
 from pumice.errors import BadRequest, Conflict, NotFound
 from pumice.operations.model import OperationRow, exclusive, shared
-from pumice.operations.store import LIVE, enqueue, live_for, request_cancel
+from pumice.operations.store import enqueue, live_for, request_cancel
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -126,7 +126,7 @@ def _detach(
     statement = select(operations.c.id).where(
         operations.c.subject_id == attachment.id,
         operations.c.kind == DETACH_VOLUME.kind,
-        operations.c.state.in_(LIVE),
+        is_live(),
     )
     if tx.execute(statement).first() is not None:
         raise Conflict(f"Volume {attachment.volume_id} is being detached from server {server.id} already.")
@@ -199,8 +199,8 @@ def attach_by_volume_action(
 def detach_by_volume_action(
     tx: Transaction, caller: Caller, volume_id: str, attachment_id: str | None = None, *, forced: bool = False
 ) -> OperationRow | None:
-    """os-detach and, forced, os-force_detach: of a server of this cloud the real detach, guest first; the operation to wait
-    for, None when nothing had to be done outside. A volume that is not attached at all is detached already.
+    """os-detach and, forced, os-force_detach: of a server of this cloud the real detach, guest first; the operation to
+    wait for, None when nothing had to be done outside. A volume that is not attached at all is detached already.
 
     Raises Conflict when compute attached it and the caller is not a service; NotFound, BadRequest (no such attachment;
     several of them and none named), and as `detach`."""

@@ -7,7 +7,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -53,7 +53,7 @@ class Decoder:
         try:
             body = self._decode(data)
         except msgspec.ValidationError as error:
-            raise field_error(str(error), _plain(data)) from None
+            raise field_error(str(error), _plain(data), self._type) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise malformed(error) from None
         if b"\\u0000" in data or _LONG_NUMBER.search(data):
@@ -69,7 +69,7 @@ def query_struct(kind: type[msgspec.Struct], params: Mapping[str, str]) -> Any:
     try:
         return msgspec.convert(params, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise field_error(str(error), dict(params)) from None
+        raise field_error(str(error), dict(params), kind) from None
 
 
 def parse_query(query: bytes) -> dict[str, str]:
@@ -122,8 +122,8 @@ def malformed(error: Exception) -> BadRequest:
     return BadRequest("Malformed request body: it is not UTF-8.")
 
 
-def field_error(text: str, body: Any) -> BadRequest:
-    """What msgspec said, as an error that names the field with its value."""
+def field_error(text: str, body: Any, kind: Any) -> BadRequest:
+    """What msgspec said of a body of that type, as an error that names the field with its value."""
     match = _PLACE.match(text)
     message, path = (match["message"], match["path"] or "") if match else (text, "")
     if missing := _MISSING.match(message):
@@ -141,6 +141,9 @@ def field_error(text: str, body: Any) -> BadRequest:
         path, value = _item(body, path, message)
     else:
         value = _value_at(body, path)
+    if message.startswith("Invalid enum value"):
+        choices = _choices(kind, _names_in(path))
+        message = f"one of {', '.join(map(str, choices))}" if choices else message
     if path == "":
         return BadRequest(f"Invalid input: {message[:1].lower()}{message[1:]}.")
     return InvalidField(path, value, message[:1].lower() + message[1:])
@@ -175,7 +178,7 @@ def _joined(path: str, name: str) -> str:
 def _value_at(body: Any, path: str, *more: str) -> Any:
     """The value at msgspec's path ("volume.tags[0]"); only for messages."""
     found = body
-    for name in [*re.findall(r"[^.\[\]]+", path), *more]:
+    for name in [*_names_in(path), *more]:
         if isinstance(found, dict) and name in found:
             found = found[name]
         elif isinstance(found, list) and name.isdigit() and int(name) < len(found):
@@ -183,6 +186,28 @@ def _value_at(body: Any, path: str, *more: str) -> Any:
         else:
             return "..." if name == "..." else None
     return found
+
+
+def _names_in(path: str) -> list[str]:
+    """ "volume.tags[0]": volume, tags, 0."""
+    return re.findall(r"[^.\[\]]+|\.\.\.", path)
+
+
+def _choices(kind: Any, names: list[str]) -> tuple[Any, ...]:
+    """What the field of those names may be, where its type lists that."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _choices(get_args(kind)[0], names)
+    if origin is Literal:
+        return get_args(kind)
+    if origin in (Union, types.UnionType):
+        return next((found for choice in get_args(kind) if (found := _choices(choice, names))), ())
+    if origin in (list, tuple, dict) and names:
+        return _choices(get_args(kind)[0 if origin is tuple else -1], names[1:])
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and names:
+        name = _names(kind).get(names[0])
+        return () if name is None else _choices(get_type_hints(kind, include_extras=True)[name], names[1:])
+    return ()
 
 
 def _plain(data: bytes) -> Any:

@@ -116,7 +116,7 @@ def force_detach(tx: Transaction, call: Call) -> None:
     """The real detach, guest first; a mark that was in the way is removed."""
     volume_id = call.path["volume_id"]
     attachment_id = call.body.value.attachment_id if call.body.value else None
-    volume_attachments.detach_by_volume_action(tx, call.caller, volume_id, attachment_id)
+    volume_attachments.detach_by_volume_action(tx, call.caller, volume_id, attachment_id, forced=True)
     marks.clear(tx, "volume", volume_id)
     refresh_volume(tx, volume_id)
 

@@ -8,23 +8,24 @@ from typing import Any, cast
 import msgspec
 from sqlalchemy import update
 
-from pumice.block.attachment_facts import record_connected
+from pumice.block.attachment_facts import record_connected, record_released
 from pumice.block.operations.settling import at_backend, settle_volume, tell_user
 from pumice.db.engine import Transaction
 from pumice.db.schema import attachments
-from pumice.operations.model import Operation, Run, Step
+from pumice.operations.model import Operation, Run, Step, caller_of
 from pumice.operations.world import World
 from pumice.targets.contract import Connector
 
 
 class ConnectAttachment(msgspec.Struct, frozen=True, kw_only=True):
-    """`connector` as the caller sent it."""
+    """`connector` as the caller sent it. released_by_failure: the attachment was made for this export alone."""
 
     attachment_id: str
     volume_id: str
     backend: str
     connector: dict[str, Any]
     read_only: bool = False
+    released_by_failure: bool = False
 
 
 def connector_of(sent: dict[str, Any]) -> Connector:
@@ -79,9 +80,12 @@ def record(tx: Transaction, run: Run[ConnectAttachment]) -> None:
 
 
 def fail(tx: Transaction, run: Run[ConnectAttachment], reason: str) -> None:
-    """The reservation stands and says why; its owner deletes it."""
+    """The reservation stands and says why, and its owner deletes it; one that nobody made by hand ends."""
     attachment_id = run.arguments.attachment_id
-    tx.execute(update(attachments).where(attachments.c.id == attachment_id).values(failure=reason))
+    if run.arguments.released_by_failure:
+        record_released(tx, attachment_id, caller_of(run.row), failure=reason)
+    else:
+        tx.execute(update(attachments).where(attachments.c.id == attachment_id).values(failure=reason))
     tell_user(tx, run.row, "volume", run.arguments.volume_id, "update attachment", reason)
 
 
