@@ -21,8 +21,16 @@ from pumice.block.status import (
 )
 from pumice.block.transitions import transition
 from pumice.db.engine import Transaction
-from pumice.db.schema import attachments, marks, operation_resources, operations, snapshots, volume_holds, volumes
-from pumice.operations.store import LIVE
+from pumice.db.schema import (
+    attachments,
+    is_live,
+    marks,
+    operation_resources,
+    operations,
+    snapshots,
+    volume_holds,
+    volumes,
+)
 
 _VOLUME = select(
     volumes.c.life, volumes.c.migration, volumes.c.status, volumes.c.attach_status, volumes.c.migration_status
@@ -58,7 +66,7 @@ _ATTACHMENTS = (
         and_(
             _detach.c.subject_id == attachments.c.id,
             _detach.c.kind == transition("attachment", "detach from a server").operation,
-            _detach.c.state.in_([literal(state) for state in LIVE]),
+            is_live(_detach),
         ),
     )
     .where(attachments.c.volume_id == bindparam("id"), attachments.c.deleted_at.is_(None))

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, select, update
 from pumice.compute.status import ServerFacts, ServerStatus, server_status
 from pumice.compute.transitions import of_operation
 from pumice.db.engine import Transaction
-from pumice.db.schema import marks, operations, servers
+from pumice.db.schema import is_live, marks, operations, servers
 
 _SERVER = (
     select(
@@ -33,7 +33,7 @@ _OPERATIONS = (
     .where(
         operations.c.subject_type == "server",
         operations.c.subject_id == bindparam("id"),
-        operations.c.state.in_(("running", "undoing")),
+        is_live(),
     )
     .order_by(operations.c.created_at, operations.c.id)
 )

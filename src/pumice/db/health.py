@@ -3,7 +3,7 @@
 from sqlalchemy import func, select
 
 from pumice.db.engine import Transaction
-from pumice.db.schema import domains, operations
+from pumice.db.schema import domains, is_live, operations
 
 
 def answers(tx: Transaction) -> bool:
@@ -15,7 +15,7 @@ def live_operations(tx: Transaction) -> list[tuple[str, str, int]]:
     """(kind, state, how many) of operations that have not ended."""
     rows = tx.execute(
         select(operations.c.kind, operations.c.state, func.count())
-        .where(operations.c.state.in_(("running", "undoing")))
+        .where(is_live())
         .group_by(operations.c.kind, operations.c.state)
     )
     return [(kind, state, count) for kind, state, count in rows]

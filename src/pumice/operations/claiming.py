@@ -14,11 +14,10 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, bindparam, func, literal, or_, select, update
 
 from pumice.db.engine import Transaction
-from pumice.db.schema import operations
+from pumice.db.schema import is_live, operations
 from pumice.operations.model import State
-from pumice.operations.store import LIVE
 
-_live = operations.c.state.in_([literal(state) for state in LIVE])
+_live = is_live()
 
 
 class Waiting(msgspec.Struct, frozen=True):

@@ -43,9 +43,9 @@ from sqlalchemy.exc import IntegrityError
 from pumice.caller import new_id
 from pumice.clock import SECOND
 from pumice.db.engine import Database, DatabaseUnavailable, Transaction
-from pumice.db.schema import operations, place_owners, worker_sessions
+from pumice.db.schema import is_live, operations, place_owners, worker_sessions
 from pumice.operations.model import ANYWHERE
-from pumice.operations.store import CLAIMABLE_TOPIC, LIVE
+from pumice.operations.store import CLAIMABLE_TOPIC
 
 _log = logging.getLogger(__name__)
 
@@ -296,9 +296,7 @@ def end_session(tx: Transaction, session_id: str, *, crashed: bool, heartbeat_at
         values["not_before"] = case(
             (and_(suspect, crashes > 0), literal(tx.now, BigInteger) + pause), else_=operations.c.not_before
         )
-    tx.execute(
-        update(operations).where(operations.c.session_id == session_id, operations.c.state.in_(LIVE)).values(**values)
-    )
+    tx.execute(update(operations).where(operations.c.session_id == session_id, is_live()).values(**values))
     tx.execute(delete(place_owners).where(place_owners.c.session_id == session_id))
     tx.wake(CLAIMABLE_TOPIC)
     return True

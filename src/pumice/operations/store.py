@@ -35,7 +35,7 @@ from sqlalchemy import (
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
 from pumice.db.rows import columns
-from pumice.db.schema import operation_resources, operations, place_owners, worker_sessions
+from pumice.db.schema import is_live, operation_resources, operations, place_owners, worker_sessions
 from pumice.errors import Busy
 from pumice.operations.model import (
     ANYWHERE,
@@ -53,7 +53,7 @@ LIVE: tuple[State, State] = ("running", "undoing")
 CLAIMABLE_TOPIC = "operations"
 
 _resources = operation_resources
-_live = operations.c.state.in_([literal(state) for state in LIVE])
+_live = is_live()
 _ROW = columns(operations, OperationRow)
 
 

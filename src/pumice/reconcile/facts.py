@@ -6,7 +6,7 @@ told = explain(tx, identifier)       None: nothing of that id
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, or_, select
+from sqlalchemy import Table, not_, or_, select
 
 from pumice.db.engine import Transaction
 from pumice.db.schema import (
@@ -14,6 +14,7 @@ from pumice.db.schema import (
     events,
     images,
     instance_actions,
+    is_live,
     marks,
     messages,
     operation_resources,
@@ -23,7 +24,6 @@ from pumice.db.schema import (
     volume_holds,
     volumes,
 )
-from pumice.operations.store import LIVE
 
 _TABLES: tuple[tuple[str, Table], ...] = (
     ("volume", volumes),
@@ -135,7 +135,7 @@ _OPERATION = [
 def _operations(tx: Transaction, identifier: str, *, live: bool) -> list[dict[str, Any]]:
     held = select(operation_resources.c.operation_id).where(operation_resources.c.resource_id == identifier)
     which = or_(operations.c.subject_id == identifier, operations.c.id.in_(held))
-    state = operations.c.state.in_(LIVE) if live else operations.c.state.not_in(LIVE)
+    state = is_live() if live else not_(is_live())
     statement = select(*_OPERATION).where(which, state).order_by(operations.c.created_at.desc()).limit(5)
     return [dict(row) for row in tx.execute(statement).mappings()]
 

@@ -16,9 +16,8 @@ from sqlalchemy import Table, select
 from pumice.compute.model import Server
 from pumice.compute.queries import SERVER
 from pumice.db.engine import Database, Transaction
-from pumice.db.schema import attachments, operation_resources, operations, servers, snapshots, volumes
+from pumice.db.schema import attachments, is_live, operation_resources, operations, servers, snapshots, volumes
 from pumice.hypervisors.contract import GuestMissing, GuestState, HypervisorDown, ObservedDisk
-from pumice.operations.store import LIVE
 from pumice.operations.world import Backend, World
 from pumice.reconcile.cached import one_moment
 from pumice.reconcile.model import Finding
@@ -230,5 +229,5 @@ def _lives(tx: Transaction, table: Table, ids: list[str]) -> dict[str, str]:
 def _busy(tx: Transaction, ids: list[str]) -> set[str]:
     """Those that a live operation holds or is about."""
     held = set(tx.execute(select(operation_resources.c.resource_id)).scalars())
-    about = set(tx.execute(select(operations.c.subject_id).where(operations.c.state.in_(LIVE))).scalars())
+    about = set(tx.execute(select(operations.c.subject_id).where(is_live())).scalars())
     return (held | about) & set(ids)

@@ -16,6 +16,7 @@ from pumice.db.engine import Transaction
 from pumice.db.schema import (
     attachments,
     block_device_mappings,
+    is_live,
     operation_resources,
     operations,
     servers,
@@ -23,7 +24,6 @@ from pumice.db.schema import (
     volume_holds,
     volumes,
 )
-from pumice.operations.store import LIVE
 from pumice.reconcile.model import Finding, Options
 
 OURS = ("compute", "os-attach")
@@ -43,7 +43,7 @@ def look(tx: Transaction, options: Options, only: Finding | None = None) -> Iter
 def in_flight(column: ColumnElement[Any]) -> ColumnElement[bool]:
     """SQL: a live operation holds the resource with this id, or is about it."""
     held = exists().where(operation_resources.c.resource_id == column)
-    about = exists().where(operations.c.subject_id == column, operations.c.state.in_(LIVE))
+    about = exists().where(operations.c.subject_id == column, is_live())
     return or_(held, about)
 
 

@@ -23,6 +23,7 @@ from pumice.db.schema import (
     idempotency_keys,
     images,
     instance_actions,
+    is_live,
     login_attempts,
     marks,
     messages,
@@ -148,7 +149,7 @@ RULES: tuple[Rule, ...] = (
         also=and_(
             _none(snapshots, snapshots.c.volume_id == volumes.c.id),
             _none(attachments, attachments.c.volume_id == volumes.c.id),
-            _none(operations, operations.c.subject_id == volumes.c.id, operations.c.state.in_(("running", "undoing"))),
+            _none(operations, operations.c.subject_id == volumes.c.id, is_live()),
         ),
         billed=True,
     ),

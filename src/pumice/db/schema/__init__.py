@@ -48,6 +48,7 @@ from pumice.db.schema.logs import log_levels, log_reports
 from pumice.db.schema.metering import events
 from pumice.db.schema.operations import (
     idempotency_keys,
+    is_live,
     operation_resources,
     operations,
     place_owners,
@@ -75,6 +76,7 @@ __all__ = [
     "images",
     "instance_action_events",
     "instance_actions",
+    "is_live",
     "keypairs",
     "log_levels",
     "log_reports",
