@@ -25,6 +25,9 @@ internals or secrets. The faces put it into their envelope (block storage and co
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+_LONGEST = 1200
+"""Characters of a message."""
+
 
 class PumiceError(Exception):
     """Something went wrong."""
@@ -32,9 +35,22 @@ class PumiceError(Exception):
     code: ClassVar[int] = 500
     fault: ClassVar[str] = "computeFault"
 
+    cause = ""
+    """What lies behind it, in the words of a library: for the operator's commands, never in an answer."""
+
     def __init__(self, message: str | None = None) -> None:
-        self.message = message or (type(self).__doc__ or "Something went wrong.").strip().splitlines()[0]
+        self.message = _bounded(message or (type(self).__doc__ or "Something went wrong.").strip().splitlines()[0])
         super().__init__(self.message)
+
+    @property
+    def for_operators(self) -> str:
+        """The message and what lies behind it."""
+        return f"{self.message} {self.cause}".strip()
+
+
+def _bounded(message: str) -> str:
+    """A message names what was sent; it does not send a megabyte of it back."""
+    return message if len(message) <= _LONGEST else f"{message[: _LONGEST - 305]} ... {message[-300:]}"
 
 
 class BadRequest(PumiceError):

@@ -1,4 +1,4 @@
-"""`pumice db purge` beside the database of a cloud."""
+"""`pumice db` beside the database of a cloud, and one that is not there."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,7 @@ from pumice.db.engine import Database
 from pumice.db.upgrade import upgrade
 from tests.cli.test_commands import pumice
 from tests.retention.rows import add
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.real
 
@@ -46,3 +47,11 @@ def test_purge_says_what_it_would_remove_and_removes_it(state: Path) -> None:
     again = pumice("db", "purge", "--compact", state=state)
     assert again.returncode == 0, again.stderr
     assert "volumes\tdeleted volumes" in again.stdout
+
+
+@pytest.mark.parametrize("command", [("user", "list"), ("doctor",), ("serve",)])
+def test_a_database_that_is_not_there_is_told_with_the_reason(command: tuple[str, ...], tmp_path: Path) -> None:
+    url = f"postgresql+psycopg://pumice@127.0.0.1:{free_port()}/pumice"
+    told = pumice(*command, state=tmp_path, PUMICE_DATABASE=url, PUMICE_BIND=f"127.0.0.1:{free_port()}")
+    assert told.returncode == {"user": 4, "doctor": 3, "serve": 1}[command[0]]
+    assert "Connection refused" in told.stdout + told.stderr

@@ -97,7 +97,7 @@ def errors() -> Iterator[None]:
     except SettingsError as error:
         raise Failure(str(error), USAGE) from error
     except Unavailable as error:
-        raise Failure(error.message, UNAVAILABLE) from error
+        raise Failure(error.for_operators, UNAVAILABLE) from error
     except PumiceError as error:
         raise Failure(error.message) from error
 

@@ -281,4 +281,8 @@ def _translate(error: OperationalError | InterfaceError) -> Exception:
         return error
     if getattr(error.orig, "sqlite_errorname", None) in _OUR_MISTAKES:
         return error
-    return DatabaseUnavailable(f"The database cannot be reached now ({type(error.orig).__name__}); try again shortly.")
+    unavailable = DatabaseUnavailable(
+        f"The database cannot be reached now ({type(error.orig).__name__}); try again shortly."
+    )
+    unavailable.cause = (str(error.orig).strip().splitlines() or [""])[0]
+    return unavailable

@@ -163,7 +163,7 @@ def _database_and_parts(settings: Settings) -> Iterator[Result]:
         yield from _reported(reported, agents, now, settings.host)
     except DatabaseUnavailable as error:
         fix = "start the database server, or correct the setting `database`"
-        yield Result(name="database", verdict="bad", found=error.message, why=why, fix=fix)
+        yield Result(name="database", verdict="bad", found=error.cause or error.message, why=why, fix=fix)
     finally:
         database.close()
 

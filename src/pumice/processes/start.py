@@ -129,7 +129,8 @@ def _prepare_here(settings: Settings) -> int:
     try:
         return _FIRST if prepare(settings, os.environ) else 0
     except (PumiceError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr, flush=True)
+        said = error.for_operators if isinstance(error, PumiceError) else error
+        print(f"Error: {said}", file=sys.stderr, flush=True)
         return 1
 
 
