@@ -273,6 +273,20 @@ def test_force_delete_needs_no_word(user: Account, operator: Account, word: str)
     user.wait_gone(f"/volumes/{volume_id}")
 
 
+def test_a_detach_ends_what_was_marked(user: Account, operator: Account, served: ServedCloud) -> None:
+    volume_id = user.volume()
+    act(user, volume_id, "os-attach", {"instance_uuid": served.server(user), "mountpoint": "/dev/sdb"})
+    user.wait_volume(volume_id, "in-use")
+    marks = {"status": "error", "attach_status": "error_detaching", "migration_status": "error"}
+    act(operator, volume_id, "os-reset_status", marks)
+    path = f"/volumes?all_tenants=1&attach_status=error_detaching&id={volume_id}"
+    assert user.status(volume_id) == "error" and operator.ask("GET", path)["volumes"]
+    act(user, volume_id, "os-detach", {})
+    user.wait_volume(volume_id, "available")
+    assert operator.ask("GET", path) == {"volumes": []}
+    assert operator.ask("GET", f"/volumes/{volume_id}")["volume"]["migration_status"] == "error"
+
+
 def test_what_is_only_marked_as_deleting_is_not_said_to_be_deleted(user: Account, operator: Account) -> None:
     volume_id = user.volume()
     snapshot_id = user.snapshot(volume_id)

@@ -1,6 +1,7 @@
 """The facts of an attachment, as operations record them: connected, attached, released.
 
 Called in the transaction of the step that observed the fact. Each rewrites the volume's derived columns and announces.
+What has happened is shown from then on, whatever word an operator had asked to be shown before.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ from pumice.block.facts import refresh_volume
 from pumice.block.notifications import notify_volume
 from pumice.caller import Caller
 from pumice.db.engine import Transaction
-from pumice.db.schema import attachments, volume_holds
+from pumice.db.schema import attachments, marks, volume_holds
 
 
 def record_connected(
@@ -33,6 +34,7 @@ def record_attached(tx: Transaction, attachment_id: str, caller: Caller, *, devi
     found = tx.execute(_ATTACHED, {"key": attachment_id, "now": tx.now, "seen_as": device})
     volume_id = found.scalar_one()
     _end_hold(tx, volume_id, "reserved")
+    tx.execute(_UNMARK, {"of_volume": volume_id})
     refresh_volume(tx, volume_id)
     notify_volume(tx, volume_id, "attach.end", caller)
 
@@ -47,6 +49,8 @@ def record_released(tx: Transaction, attachment_id: str, caller: Caller, *, fail
         return
     tx.execute(_REPLACED, {"key": attachment_id})
     _end_hold(tx, volume_id, "detaching")
+    if failure is None:
+        tx.execute(_UNMARK, {"of_volume": volume_id})
     refresh_volume(tx, volume_id)
     notify_volume(tx, volume_id, "detach.end" if failure is None else "attach.error", caller)
 
@@ -84,6 +88,11 @@ _RELEASED = (
     .returning(attachments.c.volume_id)
 )
 _REPLACED = update(attachments).where(attachments.c.replaces == bindparam("key")).values(replaces=None)
+_UNMARK = delete(marks).where(
+    marks.c.resource_type == "volume",
+    marks.c.resource_id == bindparam("of_volume"),
+    marks.c.field.in_(("status", "attach_status")),
+)
 _END_HOLD = delete(volume_holds).where(
     volume_holds.c.volume_id == bindparam("of_volume"), volume_holds.c.kind == bindparam("of_kind")
 )

@@ -2,7 +2,7 @@
 
 A mark is refused, with the evidence and the verb that helps, where it would tell a lie: while an operation is live,
 `available` or `detached` while something is attached, `in-use` or `attached` with nothing attached. Asking for what the
-facts say anyway removes the mark.
+facts say anyway removes the mark; so does what happens afterwards: an attach, a detach (`attachment_facts`), forcing.
 """
 
 from collections.abc import Mapping
