@@ -68,7 +68,7 @@ def main() -> int:
     parser.add_argument(
         "--every", default="", metavar="REGEX", help="not the chosen tests: all of Tempest's that match"
     )
-    parser.add_argument("--workers", type=int, default=2, help="tests that run at the same time")
+    parser.add_argument("--workers", type=int, default=4, help="tests at the same time; they wait more than they work")
     parser.add_argument("--output", type=Path, default=ROOT / ".cache" / "conformance")
     options = parser.parse_args()
     output = options.output.absolute()

@@ -3,14 +3,18 @@
 Results come as a stream of subunit, which only Tempest's environment can decode: DECODE runs there and prints JSON.
 """
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+
+from tests.support import sweeper
 
 DECODE = """
 import json, subunit, sys, testtools
@@ -47,7 +51,7 @@ class Tempest:
             "TEMPEST_CONFIG_DIR": str(directory),
             "TEMPEST_CONFIG": "tempest.conf",
             "PYTHONWARNINGS": "ignore",
-            "OS_TEST_TIMEOUT": "300",
+            "OS_TEST_TIMEOUT": "600",
             "PATH": f"{self.python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
 
@@ -80,7 +84,18 @@ class Tempest:
         options = ["--subunit", "--load-list", str(names), "--concurrency", str(workers)]
         with stream.open("wb") as output, (self.directory / "stestr.err").open("wb") as errors:
             command: list[str | Path] = [self.python, "-m", "stestr", "run", *options]
-            subprocess.run(command, cwd=self.directory, env=self.variables, stdout=output, stderr=errors)
+            stestr = subprocess.Popen(
+                command, cwd=self.directory, env=self.variables, stdout=output, stderr=errors, start_new_session=True
+            )
+            sweeper.watch(stestr.pid)
+            try:
+                stestr.wait()
+            finally:
+                # Its workers too, when we were told to end.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(stestr.pid, signal.SIGKILL)
+                stestr.wait()
+                sweeper.forget(stestr.pid)
         decoded = [json.loads(line) for line in self._ask("-c", DECODE, str(stream)).splitlines()]
         return judge([base_id(full) for full in full_ids], decoded)
 
