@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo.cloud import Cloud
+from tests.demo.cloud import QUIET, Cloud
 from tests.demo.narration import Narrator
 from tests.demo.stage import Guest, Stage
 
 
 @contextmanager
 def staged(*others: str) -> Iterator[Stage]:
-    """`pumice serve` on an empty state directory, with the guest's images uploaded; `others` as of `Cloud`."""
+    """`pumice serve` on an empty state directory, with the guest's images uploaded; `others` as of `Cloud`. Guests are
+    stopped while they still boot: they do not obey then."""
     directory = Path(tempfile.mkdtemp(prefix="pumice-end-to-end-"))
-    cloud = Cloud(directory, others=others)
+    cloud = Cloud(directory, {**QUIET, "PUMICE_SHUTDOWN_DEADLINE": "2"}, others=others)
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("OS_", "PUMICE_"))]:
             patch.delenv(name)

@@ -1,16 +1,21 @@
 """Each command for volumes, typed once at its highest version; another client, or the disk, tells what it did.
 
-The tables are in `commands`; their form is explained in `table.py`.
+The tables are in `commands`; their form is explained in `table.py`. What programs do is in `scripts/use_sdk.py`.
 """
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.demo.shell import CLIENTS, clean_environment
 from tests.demo.stage import Stage
 from tests.end_to_end.commands import SCENES
 from tests.end_to_end.conftest import staged
 from tests.end_to_end.table import Scene, World
+
+USE_SDK = Path(__file__).parent / "scripts" / "use_sdk.py"
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -37,3 +42,17 @@ def test_each_command_does_what_others_see(stage: Stage, world: World, scene: Sc
         world.ids["guest"] = stage.start_boot(f"guest-of-{scene.name.replace(' ', '-')}").id
     for row in scene.rows:
         row.run(world)
+
+
+@pytest.mark.parametrize(
+    "story", ["volumes", "snapshots", "attachments", "types", "quotas", "services", "places", "images"]
+)
+def test_what_programs_do_with_openstacksdk(stage: Stage, story: str) -> None:
+    ended = subprocess.run(
+        [CLIENTS / "python", USE_SDK, story, stage.cloud.state / "clouds.yaml"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert ended.returncode == 0, ended.stderr

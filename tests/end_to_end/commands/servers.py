@@ -3,7 +3,7 @@
 import re
 
 from tests.end_to_end.commands.beneath import disk_of, no_disk_of
-from tests.end_to_end.table import Check, Row, Scene, Wanted, lists, lists_not, prints, prints_row, row, shows
+from tests.end_to_end.table import Check, Row, Scene, Wanted, lists, lists_not, prints, prints_row, row, says, shows
 
 ACTIVE = {"status": "ACTIVE"}
 SHUTOFF = {"status": "SHUTOFF"}
@@ -116,13 +116,32 @@ BOOTING = Scene(
             "openstack server reboot --hard from-volume",
             lists("nova instance-action-list {from_volume}", {"Action": "reboot"}, user="demo"),
         ),
+        mine(
+            "openstack server image create --name of-volumes from-volume",
+            ours("glance image-show {of_volumes}", {"status": "active", "bdm_v2": "True", "size": "0"}),
+            lists("cinder snapshot-list", {"Volume ID": "{bootable}", "Status": "available"}, user="demo"),
+            keep="of_volumes",
+        ),
+        mine(
+            "openstack server create --flavor m1.tiny --no-network --image of-volumes --wait again",
+            ours("nova show again", {**ACTIVE, "image": re.compile("volume")}),
+            lists("cinder list", {"Attached to": "{again}", "Status": "in-use", "Bootable": "true"}, user="demo"),
+            keep="again",
+        ),
+        mine("nova delete {again}", lists_not("openstack server list", {"ID": "{again}"}, user="demo")),
+        mine(
+            "openstack server rebuild --image lab --wait from-volume",
+            ours("nova show from-volume", {**ACTIVE, "image": re.compile("volume")}),
+            disk_of("from_volume", "bootable"),
+        ),
         mine("openstack server delete --wait from-volume", ours("cinder show bootable", AVAILABLE)),
         mine(
             "nova delete {from_image}",
             lists_not("openstack server list", {"ID": "{from_image}"}, user="demo"),
             lists_not("cinder list", {"Attached to": "{from_image}"}, user="demo"),
         ),
-        mine("openstack volume delete bootable", lists_not("cinder list", {"ID": "{bootable}"}, user="demo")),
+        mine("openstack volume delete --purge bootable", lists_not("cinder list", {"ID": "{bootable}"}, user="demo")),
+        mine("openstack image delete of-volumes", lists_not("glance image-list", {"ID": "{of_volumes}"}, user="demo")),
     ),
 )
 
@@ -162,6 +181,13 @@ CHANGING = Scene(
         ),
         mine("nova unshelve {guest}", ours("openstack server show {guest}", ACTIVE), disk_of("guest", "kept")),
         mine(
+            "openstack server rebuild --image lab {guest}",
+            ours("nova show {guest}", ACTIVE),
+            lists("nova instance-action-list {guest}", {"Action": "rebuild"}, user="demo"),
+            disk_of("guest", "kept"),
+        ),
+        mine("nova rebuild {guest} lab", ours("openstack server show {guest}", ACTIVE), disk_of("guest", "kept")),
+        mine(
             "openstack server image create --name pictured {guest}",
             lists("glance image-list", {"Name": "pictured"}, user="demo"),
             ours("openstack image show pictured", {"status": "active"}),
@@ -175,6 +201,19 @@ CHANGING = Scene(
         mine("nova lock {guest}", ours("openstack server show {guest}", {"locked": "True"})),
         mine("openstack server unlock {guest}", ours("nova show {guest}", {"locked": "False"})),
         mine("nova reboot --hard {guest}", ours("openstack server show {guest}", ACTIVE), disk_of("guest", "kept")),
+        mine("openstack server reboot --wait {guest}", ours("nova show {guest}", ACTIVE), disk_of("guest", "kept")),
+        mine("nova reboot --poll {guest}", ours("openstack server show {guest}", ACTIVE), disk_of("guest", "kept")),
+        mine("openstack server suspend {guest}", ours("nova show {guest}", {"status": "SUSPENDED"})),
+        mine("nova resume {guest}", ours("openstack server show {guest}", ACTIVE), disk_of("guest", "kept")),
+        mine("nova suspend {guest}", ours("openstack server show {guest}", {"status": "SUSPENDED"})),
+        mine("openstack server resume {guest}", ours("nova show {guest}", ACTIVE), disk_of("guest", "kept")),
+        mine("openstack server pause {guest}", ours("nova show {guest}", {"status": "PAUSED"})),
+        mine("nova unpause {guest}", ours("openstack server show {guest}", ACTIVE)),
+        mine("nova pause {guest}", ours("openstack server show {guest}", {"status": "PAUSED"})),
+        mine("openstack server unpause {guest}", ours("nova show {guest}", ACTIVE)),
+        mine(
+            "nova rebuild --poll {guest} lab", ours("openstack server show {guest}", ACTIVE), disk_of("guest", "kept")
+        ),
         mine(
             "nova volume-detach {guest} {kept}",
             ours("openstack volume show kept", AVAILABLE),
@@ -186,4 +225,45 @@ CHANGING = Scene(
     server=True,
 )
 
-SCENES = (VOLUMES_OF_SERVERS, BOOTING, CHANGING)
+SHARING = Scene(
+    "servers share a volume",
+    (
+        row("openstack volume type create --multiattach shared", keep="shared"),
+        mine(
+            "openstack volume create --size 1 --type shared both",
+            ours("cinder show both", {**AVAILABLE, "multiattach": "True"}),
+            keep="both",
+        ),
+        mine(
+            "openstack server create --flavor m1.tiny --no-network --image lab --wait second",
+            ours("nova show second", ACTIVE),
+            keep="second",
+        ),
+        mine("openstack server add volume {guest} both", ours("cinder show both", IN_USE), disk_of("guest", "both")),
+        mine(
+            "nova volume-attach second {both}",
+            lists("nova volume-attachments second", {"VOLUME ID": "{both}"}, user="demo"),
+            lists("openstack server volume list {guest}", {"Volume ID": "{both}"}, user="demo"),
+            disk_of("second", "both"),
+        ),
+        mine("openstack volume create --size 1 other", ours("cinder show other", AVAILABLE), keep="other"),
+        row(
+            "nova volume-update {guest} {both} {other}",
+            says("cannot be swapped .* Detach it and attach the other"),
+            disk_of("guest", "both"),
+            fails=True,
+        ),
+        mine(
+            "openstack server remove volume {guest} both",
+            ours("cinder show both", {**IN_USE, "attached_servers": "['{second}']"}),
+            no_disk_of("guest", "both"),
+            disk_of("second", "both"),
+        ),
+        mine("nova delete second", ours("cinder show both", AVAILABLE)),
+        mine("openstack volume delete both other", lists_not("cinder list", {"ID": "{both}"}, user="demo")),
+        row("openstack volume type delete shared", lists_not("cinder type-list", {"ID": "{shared}"})),
+    ),
+    server=True,
+)
+
+SCENES = (VOLUMES_OF_SERVERS, BOOTING, CHANGING, SHARING)
