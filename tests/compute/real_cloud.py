@@ -3,6 +3,7 @@
 The guest is the tiny one of `tests/lab`, booted by kernel and ramdisk; it prints what its kernel sees, and obeys.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class RealCloud(ComputeCloud):
         self.pool.start()
         backend = Backend(BACKEND, f"{BACKEND}#pool", "memory", "nova", self.pool, self.target)
         self.world.backends[BACKEND] = backend  # type: ignore[index]
+        self.world = dataclasses.replace(self.world, shutdown_deadline=BOOT_SECONDS / 2)
         image = guest_image()
         kernel = self.image(image.kernel.read_bytes(), disk_format="aki")
         ramdisk = self.image(image.ramdisk.read_bytes(), disk_format="ari")

@@ -224,7 +224,7 @@ def test_snapshots_keep_a_volume_that_was_to_go_with_its_server(cloud: ComputeCl
     cloud.write(servers.delete, cloud.member, server)
     cloud.settle()
     assert cloud.status(volume) == "available"
-    assert any("snapshots" in message for message in cloud.messages(volume))
+    assert any("1 snapshot" in message for message in cloud.messages(volume))
 
 
 def test_every_change_is_announced(cloud: ComputeCloud) -> None:

@@ -217,7 +217,7 @@ def test_what_compute_attached_is_not_taken_by_a_volume_action(cloud: ComputeClo
         cloud.write(detach_by_volume_action, cloud.member, volume)
     found = cloud.attachment(volume)
     assert found is not None
-    with pytest.raises(Conflict, match="detach the volume from the server"):
+    with pytest.raises(Conflict, match="detach it from the server"):
         cloud.write(attachments.disconnect, cloud.member, found.id)
     assert cloud.status(volume) == "in-use"
 

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -35,7 +36,7 @@ from pumice.hypervisors.contract import (
 )
 from pumice.hypervisors.disk_sources import SOURCES
 from pumice.hypervisors.domain_xml import Definition, Place, domain_name, domain_xml
-from pumice.hypervisors.guest_disks import GRACE_SECONDS, GuestDisks
+from pumice.hypervisors.guest_disks import ASK_AGAIN_SECONDS, GRACE_SECONDS, GuestDisks
 from pumice.hypervisors.libvirt_connection import CALL_SECONDS, LibvirtConnection, embedded_uri
 from pumice.outcomes import Problem
 
@@ -203,12 +204,18 @@ class LibvirtHypervisor:
         try:
             if self.state(server_id) is GuestState.SUSPENDED:
                 return self._forget_memory(server_id)
-            if graceful_seconds > 0 and self.state(server_id) is GuestState.RUNNING:
-                self._make("shutdown", "ask the guest to shut down", server_id, lambda domain: domain.shutdown(), off)
-                self._disks.wait(lambda: off(self.state(server_id)), graceful_seconds)
+            self._ask_to_shut_down(server_id, graceful_seconds)
             self._make("stop_guest", f"stop the server {server_id}", server_id, lambda domain: domain.destroy(), off)
         except GuestMissing:
             return
+
+    def _ask_to_shut_down(self, server_id: str, seconds: float) -> None:
+        """By its power button, more than once: a guest that is just booting hears nothing yet."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and self.state(server_id) is GuestState.RUNNING:
+            with contextlib.suppress(HypervisorError):  # then it is stopped by force
+                self._make("shutdown", "ask the guest to shut down", server_id, lambda domain: domain.shutdown(), off)
+            self._disks.wait(lambda: off(self.state(server_id)), min(left, ASK_AGAIN_SECONDS))
 
     def _forget_memory(self, server_id: str) -> None:
         """A suspended guest is off from now on."""

@@ -151,6 +151,7 @@ def prepare_files(
     run: Run[Any], server: Server, mappings: Sequence[BlockDeviceMapping], root_image_id: str | None = None
 ) -> None:
     """Whatever the server has of its own on its host. root_image_id: in place of the image of its local root disk."""
+    server_files.clear_scratch(run)
     if server.kernel_id is not None:
         server_files.copy_image(run, server.kernel_id, "kernel")
     if server.ramdisk_id is not None:

@@ -50,6 +50,7 @@ def copy_kept(run: Run[Any], root_bytes: int) -> None:
     """Fill the directory with copies (reflinks where the file system can) of what was set aside, the local root disk
     grown to root_bytes. Raises StepFailed."""
     world, server_id = run.world, run.arguments.server_id
+    server_files.clear_scratch(run)
     now, kept = server_files.directory(world, server_id), before(world, server_id)
     for source in sorted(kept.iterdir()):
         if source.name.startswith("."):

@@ -45,6 +45,19 @@ def copy_image(run: Run[Any], image_id: str, name: str, size_bytes: int = 0) -> 
     return str(target)
 
 
+def clear_scratch(run: Run[Any]) -> None:
+    """Remove what workers that died while they wrote have left under other names (".root.raw.EPOCH"): it may be large.
+    Whoever calls this holds the server, so nobody else writes there."""
+    place = directory(run.world, run.arguments.server_id)
+    for found in place.glob(".*") if place.exists() else ():
+        epoch = found.name.rpartition(".")[2]
+        if epoch.isdigit() and int(epoch) != run.epoch:
+            if found.is_dir():
+                shutil.rmtree(found, ignore_errors=True)
+            else:
+                found.unlink(missing_ok=True)
+
+
 def remove(world: World, server_id: str) -> None:
     """Remove all of them, and what was kept beside them (`server_directories.py`); absent is fine."""
     if world.servers is not None:
