@@ -273,6 +273,29 @@ def test_force_delete_needs_no_word(user: Account, operator: Account, word: str)
     user.wait_gone(f"/volumes/{volume_id}")
 
 
+def test_what_has_no_data_is_not_used_whatever_is_marked(user: Account, operator: Account, served: ServedCloud) -> None:
+    volume_id = user.ask("POST", "/volumes", {"volume": {"size": 900}}, status=202)["volume"]["id"]
+    act(operator, volume_id, "os-reset_status", {"status": "available"})
+    server_id = served.server(user)
+    actions: tuple[tuple[str, Any], ...] = (
+        ("os-attach", {"instance_uuid": server_id, "mountpoint": "/dev/sdb"}),
+        ("os-initialize_connection", {"connector": CONNECTOR}),
+        ("os-reserve", {}),
+        ("os-extend", {"new_size": 901}),
+        ("os-volume_upload_image", {"image_name": "x"}),
+    )
+    said = [user.refused("POST", f"/volumes/{volume_id}/action", {key: value}, status=400) for key, value in actions]
+    for body in ({"volume": {"source_volid": volume_id}}, {"snapshot": {"volume_id": volume_id}}):
+        said.append(user.refused("POST", f"/{next(iter(body))}s", body, status=400))
+    body = {"attachment": {"volume_uuid": volume_id}}
+    said.append(user.refused("POST", "/attachments", body, version="3.27", status=409))
+    said.append(operator.refused("POST", f"/volumes/{volume_id}/action", {"os-unmanage": {}}, status=400))
+    for message in said:
+        assert "without data" in message and "100 GiB free of 900 GiB asked" in message
+    user.ask("DELETE", f"/volumes/{volume_id}", status=202)
+    user.wait_gone(f"/volumes/{volume_id}")
+
+
 def test_a_detach_ends_what_was_marked(user: Account, operator: Account, served: ServedCloud) -> None:
     volume_id = user.volume()
     act(user, volume_id, "os-attach", {"instance_uuid": served.server(user), "mountpoint": "/dev/sdb"})

@@ -9,7 +9,7 @@ resource; on SQLite the write lock does.
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, bindparam, literal, select, update
+from sqlalchemy import Table, bindparam, literal, select, true, update
 
 from pumice.block.transitions import Resource, transition
 from pumice.db.engine import Transaction
@@ -40,23 +40,31 @@ def lock(tx: Transaction, resource: Resource, resource_id: str) -> None:
 
 
 def guard(tx: Transaction, resource: Resource, resource_id: str, action: str) -> None:
-    """Lock the row if its status allows the action. Raises WrongState (409; `as_bad_request` for the older calls)
-    with what is and what is needed, or NotFound."""
-    allowed = transition(resource, action).allowed
-    changed = tx.execute(_locking(resource, tuple(allowed)), {"key": resource_id, "now": tx.now}).rowcount
+    """Lock the row if its status and, where the action needs its data, its life allow the action. Raises WrongState
+    (409; `as_bad_request` for the older calls) with what is and what is needed, or NotFound."""
+    entry = transition(resource, action)
+    statement = _locking(resource, entry.allowed, entry.needs_data)
+    changed = tx.execute(statement, {"key": resource_id, "now": tx.now}).rowcount
     if changed:
         return
     found = tx.execute(_FOUND[resource], {"key": resource_id}).scalar_one_or_none()
+    noun = resource.capitalize()
     if found is None:
-        raise NotFound.of(resource.capitalize(), resource_id)
-    raise WrongState(resource.capitalize(), resource_id, action, found, allowed)
+        raise NotFound.of(noun, resource_id)
+    if found not in entry.allowed:
+        raise WrongState(noun, resource_id, action, found, entry.allowed)
+    table = _TABLES[resource][0]
+    why = tx.execute(select(table.c.broken_reason).where(table.c.id == resource_id)).scalar_one()
+    without = f"without data, whatever word is shown ({why or 'it was never made'})"
+    raise WrongState(noun, resource_id, action, without, ("one that has data",))
 
 
 @cache
-def _locking(resource: Resource, allowed: tuple[str, ...]) -> Any:
+def _locking(resource: Resource, allowed: tuple[str, ...], needs_data: bool) -> Any:
     table, status = _TABLES[resource]
     return (
         update(table)
+        .where(table.c.life == "there" if needs_data else true())
         .where(
             table.c.id == bindparam("key"),
             table.c.deleted_at.is_(None),

@@ -96,6 +96,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """What is shown when it could not be done and everything was undone ("same": as before)."""
     migrating: bool = False
     """Its migration status says so while it runs."""
+    needs_data: bool = False
+    """Not of what was never made, even where an operator marked it as available."""
 
 
 TRANSITIONS = (
@@ -120,6 +122,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="extend",
+        needs_data=True,
         allowed=("available",),
         operation="volume.extend",
         running="extending",
@@ -129,6 +132,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="extend in use",
+        needs_data=True,
         allowed=("available", "in-use"),
         operation="volume.extend",
         running="extending",
@@ -138,6 +142,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="snapshot",
+        needs_data=True,
         allowed=("available", "in-use"),
         operation="snapshot.create",
         running=None,
@@ -147,6 +152,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="clone",
+        needs_data=True,
         allowed=("available", "in-use"),
         operation="volume.create",
         running=None,
@@ -156,6 +162,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="attach",
+        needs_data=True,
         allowed=("available",),
         running="reserved",
         done="in-use",
@@ -164,6 +171,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="attach again",
+        needs_data=True,
         allowed=("available", "in-use", "reserved", "attaching", "detaching"),
         running="reserved",
         done="in-use",
@@ -172,6 +180,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="reserve",
+        needs_data=True,
         allowed=("available",),
         running="attaching",
         done="in-use",
@@ -209,6 +218,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="upload",
+        needs_data=True,
         allowed=("available",),
         operation="volume.upload",
         running="uploading",
@@ -218,6 +228,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="upload in use",
+        needs_data=True,
         allowed=("available", "in-use"),
         operation="volume.upload",
         running="uploading",
@@ -227,6 +238,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="revert",
+        needs_data=True,
         allowed=("available",),
         operation="volume.revert",
         running="reverting",
@@ -263,6 +275,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="unmanage",
+        needs_data=True,
         allowed=("available", "error"),
         operation="volume.unmanage",
         running="deleting",
@@ -281,6 +294,7 @@ TRANSITIONS = (
     Transition(
         resource="snapshot",
         action="unmanage",
+        needs_data=True,
         allowed=("available", "error"),
         operation="snapshot.unmanage",
         running="unmanaging",
@@ -290,6 +304,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="migrate",
+        needs_data=True,
         allowed=("available",),
         operation="volume.migrate",
         running="maintenance",
@@ -300,6 +315,7 @@ TRANSITIONS = (
     Transition(
         resource="volume",
         action="retype to another pool",
+        needs_data=True,
         allowed=("available",),
         operation="volume.retype",
         running="retyping",
@@ -310,6 +326,7 @@ TRANSITIONS = (
     Transition(
         resource="snapshot",
         action="revert to",
+        needs_data=True,
         allowed=("available",),
         operation="volume.revert",
         running="restoring",
@@ -337,6 +354,7 @@ TRANSITIONS = (
     Transition(
         resource="snapshot",
         action="clone",
+        needs_data=True,
         allowed=("available",),
         operation="volume.create",
         running=None,
