@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from pumice.caller import new_id
+from pumice.outcomes import Problem
 from tests.api.volume_cloud import MISSING, Account, ServedCloud
 from tests.api.volume_fields import SNAPSHOT_CREATED, VOLUME, VOLUME_ADMIN, at
 from tests.block.cloud import BACKEND
@@ -121,6 +122,16 @@ def test_what_is_in_a_pool_is_listed_with_what_is_managed(user: Account, operato
     marker = json.dumps(every[0]["reference"])
     path = f"/manageable_volumes?host={BACKEND}&sort=reference:asc&limit=2&marker={quote(marker)}"
     assert operator.ask("GET", path, version="3.8")["manageable-volumes"] == every[1:3]
+
+
+def test_a_backend_that_is_down_is_not_asked(operator: Account, served: ServedCloud) -> None:
+    served.cloud.report([Problem("pool-gone", "its pool is not mounted", "mount it")])
+    path = f"/manageable_volumes?host={BACKEND}"
+    assert "its pool is not mounted" in operator.refused("GET", path, version="3.8", status=503)
+    wanted = {"volume": {"host": POOL, "ref": {"source-name": "volume-1"}}}
+    assert "mount it" in operator.refused("POST", "/manageable_volumes", wanted, version="3.8", status=400)
+    served.cloud.report()
+    assert operator.ask("GET", path, version="3.8")
 
 
 def test_what_is_larger_than_the_quota_stays_unmanaged(operator: Account, served: ServedCloud) -> None:

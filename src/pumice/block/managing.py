@@ -23,12 +23,13 @@ from pumice.block.operations.manage_volume import (
     ListUnmanaged,
     Managed,
 )
+from pumice.block.services import VOLUME_BINARY, is_up, listed
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
 from pumice.db.schema import pools, services
 from pumice.db.schema import snapshots as snapshot_rows
 from pumice.db.schema import volumes as volume_rows
-from pumice.errors import BadRequest, InvalidField, WrongState
+from pumice.errors import BadRequest, InvalidField, Unavailable, WrongState
 from pumice.operations.model import OperationRow, exclusive, shared
 from pumice.operations.store import enqueue
 
@@ -196,8 +197,14 @@ def unmanage_snapshot(tx: Transaction, caller: Caller, snapshot_id: str) -> None
 
 
 def look(tx: Transaction, caller: Caller, host: str) -> OperationRow:
-    """Ask the backend what could be taken in: the operation to wait for. Raises InvalidField (no such pool)."""
+    """Ask the backend what could be taken in: the operation to wait for.
+
+    Raises InvalidField (no such pool), Unavailable (nobody would answer)."""
     _, backend, _ = _pool(tx, host)
+    for service in listed(tx, binary=VOLUME_BINARY, host=backend):
+        if not is_up(service, tx.now):
+            reasons = "; ".join(str(problem["sentence"]) for problem in service.problems)
+            raise Unavailable(f"Backend {backend} is down{f': {reasons}' if reasons else ''}; try again later.")
     arguments = ListUnmanaged(backend=backend)
     return enqueue(tx, LIST_UNMANAGED, arguments, subject_id=new_id(), claims=(), caller=caller)
 
