@@ -41,7 +41,7 @@ def quickly(database: Database, settings: Settings = SETTINGS, **options: Any) -
 
 
 def rows(tx: Transaction, name: str) -> int:
-    return tx.execute(select(func.count()).select_from(schema.metadata.tables[name])).scalar_one()
+    return int(tx.execute(select(func.count()).select_from(schema.metadata.tables[name])).scalar_one())
 
 
 def churn(tx: Transaction) -> None:
@@ -70,6 +70,8 @@ def churn(tx: Transaction) -> None:
     user = tx.execute(select(schema.users.c.id)).scalar_one()
     add(tx, schema.tokens, digest=new_id(), user_id=user, issued_at=now, expires_at=now + 4 * HOUR)
     add(tx, schema.quota_limits, project_id=new_id(), updated_at=now)
+    add(tx, schema.compute_quota_limits, project_id=new_id(), updated_at=now)
+    add(tx, schema.default_volume_types, project_id=new_id(), volume_type_id=kind["id"], updated_at=now)
     add(tx, schema.usage_audits, period="hour@0", begins_at=now - HOUR, ends_at=now, finished_at=now)
 
 
@@ -137,6 +139,27 @@ def test_a_row_stays_while_something_that_is_kept_refers_to_it(database: Databas
     with database.read() as tx:
         assert tx.execute(select(schema.images.c.id)).scalars().all() == [restorable["id"]]
         assert tx.execute(select(schema.servers.c.id)).scalars().all() == [server["id"]]
+
+
+def test_what_was_set_for_a_project_goes_after_the_project_and_what_it_had(database: Database) -> None:
+    with database.write() as tx:
+        domain = add(tx, schema.domains)
+        living = add(tx, schema.projects, domain_id=domain["id"])["id"]
+        gone, with_things = new_id(), new_id()
+        kind = add(tx, schema.volume_types)
+        add(tx, schema.volumes, project_id=with_things, volume_type_id=kind["id"], life="making", created_at=1)
+        add(tx, schema.servers, project_id=with_things, life="making", flavor_id=new_id(), created_at=1)
+        for project in (living, gone, with_things):
+            add(tx, schema.quota_limits, project_id=project)
+            add(tx, schema.compute_quota_limits, project_id=project)
+            add(tx, schema.default_volume_types, project_id=project, volume_type_id=kind["id"])
+        add(tx, schema.compute_quota_limits, project_id="")
+    quickly(database)
+    with database.read() as tx:
+        for table in (schema.quota_limits, schema.compute_quota_limits, schema.default_volume_types):
+            kept = set(tx.execute(select(table.c.project_id)).scalars()) - {""}
+            assert kept == {living, with_things}, table.name
+        assert rows(tx, "compute_quota_limits") == 3
 
 
 def test_it_works_in_small_transactions_and_leaves_the_database_to_others_between_them(database: Database) -> None:

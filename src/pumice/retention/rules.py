@@ -17,6 +17,7 @@ from pumice.clock import DAY, HOUR
 from pumice.db.schema import (
     attachments,
     block_device_mappings,
+    compute_quota_limits,
     default_volume_types,
     events,
     flavors,
@@ -81,6 +82,14 @@ def _days(name: str) -> Callable[[Settings], int]:
 def _none(table: Table, *where: Condition) -> Condition:
     """No row of that table is so."""
     return not_(exists(select(1).select_from(table).where(*where)))
+
+
+def _gone(project_id: Column[Any], table: Table) -> Condition:
+    """There is no such project any more, and nothing of it that lives in that table."""
+    return and_(
+        _none(projects, projects.c.id == project_id),
+        _none(table, table.c.project_id == project_id, table.c.deleted_at.is_(None)),
+    )
 
 
 def _marked_is_there(table: Table, resource_type: str) -> Condition:
@@ -191,6 +200,13 @@ RULES: tuple[Rule, ...] = (
         also=_none(servers, servers.c.flavor_id == flavors.c.id, servers.c.deleted_at.is_(None)),
     ),
     Rule(
+        table=default_volume_types,
+        what="default volume types of projects that are gone",
+        time=default_volume_types.c.updated_at,
+        kept=_days("volumes"),
+        also=_gone(default_volume_types.c.project_id, volumes),
+    ),
+    Rule(
         table=volume_types,
         what="deleted volume types",
         time=volume_types.c.deleted_at,
@@ -205,10 +221,14 @@ RULES: tuple[Rule, ...] = (
         what="quotas of projects that are gone",
         time=quota_limits.c.updated_at,
         kept=_days("volumes"),
-        also=and_(
-            _none(projects, projects.c.id == quota_limits.c.project_id),
-            _none(volumes, volumes.c.project_id == quota_limits.c.project_id, volumes.c.deleted_at.is_(None)),
-        ),
+        also=_gone(quota_limits.c.project_id, volumes),
+    ),
+    Rule(
+        table=compute_quota_limits,
+        what="quotas for servers of projects that are gone",
+        time=compute_quota_limits.c.updated_at,
+        kept=_days("servers"),
+        also=and_(compute_quota_limits.c.project_id != "", _gone(compute_quota_limits.c.project_id, servers)),
     ),
 )
 
@@ -237,10 +257,8 @@ BOUNDED: dict[str, str] = {
     "instance_action_events": "goes with its instance action",
     "volume_holds": "each has an end, which the reconciler sees to; goes with its volume",
     "volume_type_access": "goes with its volume type",
-    "default_volume_types": "one row a project, updated in place",
     "image_members": "goes with its image",
     "quota_class_limits": _BY_ADMINISTRATORS,
-    "compute_quota_limits": "one row a project and resource, set by administrators, updated in place",
     "quota_locks": "one row a project that ever made something, of one column",
     "log_levels": "one row a program, host and logger that an administrator set, updated in place",
     "log_reports": _BY_HOST,
