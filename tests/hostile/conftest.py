@@ -22,13 +22,15 @@ def world(
 WITHOUT_A_DATABASE = (
     "test_bodies.py",
     "test_addresses.py",
+    "test_values.py",
     "test_who_has_no_valid_token_is_told_so",
     "test_who_may_and_who_may_not",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What types and rules refuse is decided before the database is asked: on PostgreSQL a part runs each time."""
+    """What types and rules refuse is decided before the database is asked: on PostgreSQL a part runs each time, and all
+    of it in `make chaos`."""
     for item in items:
         mine = item.path.parent.name == "hostile" and "[postgresql-" in item.name
         if mine and any(name in item.nodeid for name in WITHOUT_A_DATABASE):

@@ -176,10 +176,11 @@ def _has(hint: Any, path: tuple[str, ...]) -> bool:
 def wrong(spot: Spot, *, lax: bool) -> list[str]:
     """JSON texts that are no values of the field."""
     decoder = msgspec.json.Decoder(spot.hint, strict=not lax)
-    return [*NEVER, *(text for text in VALUES if not _accepts(decoder, text))]
+    return [*NEVER, *(text for text in VALUES if not accepts(decoder, text))]
 
 
-def _accepts(decoder: Any, text: str) -> bool:
+def accepts(decoder: Any, text: str) -> bool:
+    """The type of the decoder takes that JSON."""
     try:
         decoder.decode(text)
     except msgspec.ValidationError:

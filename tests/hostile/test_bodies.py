@@ -6,11 +6,10 @@ import pytest
 
 from pumice.api.edge.face import Face
 from pumice.api.edge.route import Route
-from pumice.api.edge.versions import Microversion
 from tests.hostile.answers import message_of
 from tests.hostile.requests import asker, once_a_path
-from tests.hostile.shapes import Spot, example, spots, structs, wrong
-from tests.hostile.world import WAYS, World, label, path_of, version_header
+from tests.hostile.shapes import example, spots, structs, wrong
+from tests.hostile.world import WAYS, World, label, path_of, version_header, version_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -66,22 +65,11 @@ def test_a_field_of_a_wrong_type_is_named(world: World, way: Way) -> None:
     faults = []
     with world.nothing_changes():
         for spot in spots(route.body):
-            known = _version(face, route, spot)
+            known = version_of(face, route, spot.lowest, spot.highest)
             like = example(route.body, world.ids, spot.path)
             for text in wrong(spot, lax=route.lax) if known else ():
                 faults.append(_refused(world, way, spot.body(text, like), names=spot.name, version=known))
     assert list(filter(None, faults)) == []
-
-
-def _version(face: Face, route: Route, spot: Spot) -> str:
-    """The newest microversion that knows the field on that route, as the header says it; empty: none does."""
-    if face.versions is None:
-        return "none 1.0"
-    lowest, highest = route.window()
-    newest: Microversion = min(face.versions.highest, highest, spot.highest)
-    if newest < max(face.versions.lowest, lowest, spot.lowest):
-        return ""
-    return f"{face.versions.service} {newest[0]}.{newest[1]}"
 
 
 @pytest.mark.parametrize("way", WITH_BODY, ids=label)
@@ -90,7 +78,7 @@ def test_an_unknown_field_is_named_where_the_api_refuses_them(world: World, way:
     with world.nothing_changes():
         for spot, strict in structs(way[1].body):
             if strict and not (way[1].key and not spot.path):
-                known = _version(*way, spot)
+                known = version_of(*way, spot.lowest, spot.highest)
                 like = example(way[1].body, world.ids, spot.path)
                 for name in ("no_such_field", "f" * 9000):
                     body = spot.body(f'{{"{name}": 1}}', like)

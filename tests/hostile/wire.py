@@ -62,18 +62,36 @@ class Wire:
         if body is not None:
             lines.append(b"Content-Length: %d" % (len(body) if length is None else length))
         message = b"\r\n".join(lines) + b"\r\n\r\n" + (body or b"")
+        return self.raw(message, method, ends=length is not None)
+
+    def raw(self, message: bytes, method: str, *, ends: bool = False) -> Reply:
+        """Those bytes, and the answer to them. ends: nothing more will come, and the server is told."""
         connection = self._connection()
-        connection.sendall(message)
-        if length is not None:
-            connection.shutdown(socket.SHUT_WR)
-        answer = http.client.HTTPResponse(connection, method=method)
         try:
-            answer.begin()
-            data = answer.read()
+            connection.sendall(message)
+            if ends:
+                connection.shutdown(socket.SHUT_WR)
+            return self._answer(method, last=ends)
         except BaseException:
             self.close()
             raise
-        if answer.will_close or length is not None:
+
+    def several(self, message: bytes, count: int) -> list[Reply]:
+        """Several requests sent at once, and as many answers."""
+        self._connection().sendall(message)
+        replies = []
+        with self._connection().makefile("rb") as stream:
+            for _ in range(count):
+                status = int(stream.readline().split()[1])
+                headers = {name.lower(): value for name, value in http.client.parse_headers(stream).items()}
+                replies.append(Reply(status, headers, stream.read(int(headers["content-length"]))))
+        return replies
+
+    def _answer(self, method: str, *, last: bool) -> Reply:
+        answer = http.client.HTTPResponse(self._connection(), method=method)
+        answer.begin()
+        data = answer.read()
+        if answer.will_close or last:
             self.close()
         return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, data)
 

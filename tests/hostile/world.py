@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 
 from pumice.api.edge.face import Face
 from pumice.api.edge.route import Route
+from pumice.api.edge.versions import Microversion
 from pumice.api.faces import faces
 from pumice.db.schema import metadata, tokens
 from pumice.identity.model import DEFAULT_DOMAIN, Scope
@@ -284,6 +285,17 @@ def version_header(face: Face, route: Route) -> dict[str, str]:
         return {}
     major, minor = min(face.versions.highest, route.window()[1])
     return {"OpenStack-API-Version": f"{face.versions.service} {major}.{minor}"}
+
+
+def version_of(face: Face, route: Route, lowest: Microversion, highest: Microversion) -> str:
+    """The newest microversion between the two that the route has, as the header says it; empty: there is none."""
+    if face.versions is None:
+        return "none 1.0"
+    first, last = route.window()
+    newest = min(face.versions.highest, last, highest)
+    if newest < max(face.versions.lowest, first, lowest):
+        return ""
+    return f"{face.versions.service} {newest[0]}.{newest[1]}"
 
 
 def label(way: tuple[Face, Route]) -> str:

@@ -29,6 +29,7 @@ from pumice.identity.identity import Identity
 from pumice.identity.policy import Policy
 from pumice.operations.waiting import OperationWaiter
 from pumice.processes import garbage, log_levels, tls
+from pumice.processes.http_protocol import BoundedHttpProtocol
 from pumice.processes.image_store import make_image_store
 from pumice.processes.listening import listen
 from pumice.processes.liveness import BEAT_SECONDS, Liveness
@@ -74,7 +75,7 @@ def make_server(services: Services, settings: Settings, faces: Sequence[Face] | 
     return uvicorn.Server(
         uvicorn.Config(
             create_app(services, faces),
-            http="httptools",
+            http=BoundedHttpProtocol,
             ws="none",
             lifespan="off",
             access_log=False,

@@ -53,7 +53,7 @@ class Decoder:
         try:
             body = self._decode(data)
         except msgspec.ValidationError as error:
-            raise field_error(str(error), _plain(data), self._type) from None
+            raise self._field_error(data, str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise malformed(error) from None
         if b"\\u0000" in data or _LONG_NUMBER.search(data):
@@ -62,6 +62,17 @@ class Decoder:
             if not window.holds(asked):
                 _forget(body, path, path, strict)
         return body
+
+    def _field_error(self, data: bytes, text: str) -> BadRequest:
+        """What msgspec said of this body, which may hold a number beyond every float."""
+        try:
+            body = msgspec.json.decode(data)
+        except msgspec.ValidationError:
+            path = text.rpartition("`$.")[2].rstrip("`")
+            return BadRequest(f"Invalid input for field '{path[:128]}': a number in it is out of range.")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            return malformed(error)
+        return field_error(text, body, self._type)
 
 
 def query_struct(kind: type[msgspec.Struct], params: Mapping[str, str]) -> Any:
