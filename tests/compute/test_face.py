@@ -75,6 +75,12 @@ def test_a_failed_attach_is_in_the_actions_of_the_server(client: Client) -> None
     assert "error reading header" in event["details"]
 
 
+def test_what_is_nowhere_is_not_taken_for_a_project(client: Client) -> None:
+    for path in ("/images/detail", f"/os-simple-tenant-usage/{'a' * 32}"):
+        assert "itemNotFound" in client.ask("GET", path, status=404)
+    assert "project" in client.ask("GET", f"/{'a' * 32}/servers", status=400)["badRequest"]["message"]
+
+
 def test_actions(client: Client) -> None:
     server = client.make_server()
     path = f"/servers/{server}/action"

@@ -65,8 +65,12 @@ def test_a_rebuild_answers_with_the_server_and_its_password(client: Client) -> N
     answer = act(client, server, {"rebuild": body}, version="2.57")["server"]
     assert (answer["image"]["id"], answer["name"], answer["metadata"]) == (other, "new", {"a": "b"})
     assert (answer["adminPass"], answer["user_data"], answer["status"]) == ("secret word", None, "REBUILD")
+    assert answer["key_name"] is None
     client.cloud.wait_idle()
     client.wait_server(server, "ACTIVE")
+    answer = act(client, server, {"rebuild": {"imageRef": other}}, version="2.53")["server"]
+    assert not {"key_name", "user_data", "config_drive"} & set(answer)
+    client.cloud.wait_idle()
     for change, named in (
         ({"personality": [{"path": "a"}]}, "personality"),
         ({"preserve_ephemeral": True}, "preserve_ephemeral"),

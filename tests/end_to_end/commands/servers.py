@@ -115,6 +115,7 @@ BOOTING = Scene(
         mine(
             "openstack server reboot --hard from-volume",
             lists("nova instance-action-list {from_volume}", {"Action": "reboot"}, user="demo"),
+            ours("nova show from-volume", ACTIVE),
         ),
         mine(
             "openstack server image create --name of-volumes from-volume",
@@ -211,9 +212,6 @@ CHANGING = Scene(
         mine("nova unpause {guest}", ours("openstack server show {guest}", ACTIVE)),
         mine("nova pause {guest}", ours("openstack server show {guest}", {"status": "PAUSED"})),
         mine("openstack server unpause {guest}", ours("nova show {guest}", ACTIVE)),
-        mine(
-            "nova rebuild --poll {guest} lab", ours("openstack server show {guest}", ACTIVE), disk_of("guest", "kept")
-        ),
         mine(
             "nova volume-detach {guest} {kept}",
             ours("openstack volume show kept", AVAILABLE),

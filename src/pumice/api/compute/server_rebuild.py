@@ -82,6 +82,8 @@ def rebuild(tx: Transaction, call: Call) -> Any:
     )
     view = server_views.SHOWN if call.version >= (2, 75) else server_views.CHANGED
     answer = {**server_views.detail(found, call, view=view), "adminPass": password}
+    if call.version >= (2, 54):
+        answer["key_name"] = found.server.key_name
     if call.version >= (2, 57):
         answer["user_data"] = found.server.user_data
     return Answer(202, {"server": answer}, {"Location": call.links.url(f"/servers/{found.server.id}")})

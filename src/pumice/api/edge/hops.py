@@ -17,7 +17,7 @@ from pumice.api.edge.services import Services
 from pumice.clock import HOUR
 from pumice.db import idempotency
 from pumice.db.engine import Database, Transaction, races_told
-from pumice.errors import BadRequest, Conflict, PumiceError
+from pumice.errors import BadRequest, Conflict, NotFound, PumiceError
 from pumice.identity.access_rules import Asked
 from pumice.operations.model import OperationRow
 
@@ -141,6 +141,8 @@ def admit(tx: Transaction, services: Services, pending: Pending) -> None:
         )
         call.caller = caller
         if pending.project is not None and pending.project != caller.project_id:
+            if isinstance(pending.error, NotFound):  # there is nothing at "/images/ID", so that is no project's id
+                raise pending.error
             raise BadRequest("Malformed request url: the project in it is not the token's.")
         if call.route.action is not None:
             services.identity.policy.enforce(call.route.action, caller, call.path)
