@@ -171,7 +171,7 @@ def _announce(settings: Settings, first: bool, say: Callable[[str], object], man
     say(f"Pumice is ready at {url}" + (" (first start: database, administrator and clouds.yaml were made)" * first))
     for name, path in _FACES:
         say(f"  {name:<14} {url}{path}")
-    say(f"  clouds.yaml    {clouds} (clouds: admin, demo)")
+    say(f"  clouds.yaml    {clouds} (clouds: admin, demo, system, service)")
     say("Try:")
     say(f"  export OS_CLIENT_CONFIG_FILE={clouds}")
     say("  openstack --os-cloud demo volume create --size 1 first")
