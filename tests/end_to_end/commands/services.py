@@ -104,7 +104,7 @@ LOOKING = Scene(
             "openstack volume backend pool list --long",
             prints_row({"Name": POOL, "Capabilities": re.compile("volume_backend_name='file'")}),
         ),
-        row("cinder get-pools --detail", prints({"name": POOL, "volume_backend_name": "file"})),
+        row("cinder get-pools --detail", says(rf"\bname +\| {POOL} "), says(r"volume_backend_name +\| second ")),
         row(
             f"openstack volume backend capability show {POOL}",
             prints_row({"Title": "Multi-attach", "Key": "multiattach", "Type": "boolean"}),

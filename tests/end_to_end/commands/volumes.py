@@ -106,8 +106,11 @@ CHANGING = Scene(
         ),
         row("openstack volume set --read-write {plain}", shows("cinder show {plain}", {"readonly": "False"})),
         row(
-            "cinder upload-to-image --disk-format raw --container-format bare --visibility private {plain} uploaded",
-            lists("openstack image list --name uploaded --long", {"Name": "uploaded", "Status": "active"}),
+            "cinder upload-to-image --disk-format qcow2 --container-format bare --visibility private {plain} uploaded",
+            lists(
+                "openstack image list --name uploaded --long",
+                {"Name": "uploaded", "Status": "active", "Disk Format": "qcow2"},
+            ),
             shows("openstack volume show {plain}", AVAILABLE),
             keep="uploaded",
         ),

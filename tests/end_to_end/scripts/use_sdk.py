@@ -297,8 +297,8 @@ STORIES = {
 
 def main(story, clouds_yaml):
     config = openstack.config.OpenStackConfig(config_files=[clouds_yaml], load_envvars=False)
-    # Of what is managed the SDK asks with the lowest microversion, which has no such lists, unless it is told another.
-    told = {"block_storage_default_microversion": "3.71"} if story == "places" else {}
+    # Unless it is told another the SDK asks with the lowest microversion for these lists, which begin with a later one.
+    told = {"block_storage_default_microversion": "3.71"} if story in ("places", "services") else {}
     clouds = [config.get_one(name, **told) for name in ("demo", "admin")]
     connections = [openstack.connection.Connection(config=cloud) for cloud in clouds]
     STORIES[story](*connections)
