@@ -144,7 +144,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     detach_deadline: Annotated[Seconds, _help("Seconds that a guest may take to let a disk go.")] = 30
     shutdown_deadline: Annotated[
         Seconds, _help("Seconds that a guest may take to shut down when asked to, before it is stopped by force.")
-    ] = 30
+    ] = 15
     resize_confirm_window: Annotated[
         int, Meta(ge=0), _help("Seconds after which a resized server is confirmed by itself; 0: never.")
     ] = 0

@@ -261,6 +261,17 @@ def test_a_private_key_opens_what_its_public_key_closed(cloud: ComputeCloud, tmp
     assert told.split()[:2] == made.keypair.public_key.split()[:2]
 
 
+def test_a_certificate_is_of_its_private_key(cloud: ComputeCloud, tmp_path: Path) -> None:
+    made = cloud.write(keypairs.create, cloud.member, "made " * 20 + "_", kind="x509", public_key=None)
+    assert len(made.keypair.fingerprint.split(":")) == 20
+    private, public = tmp_path / "private", tmp_path / "public"
+    private.write_text(str(made.private_key))
+    public.write_text(made.keypair.public_key)
+    commands = (("pkey", "-pubout", "-in", private), ("x509", "-pubkey", "-noout", "-in", public))
+    told = [subprocess.run(["openssl", *words], capture_output=True, check=True).stdout for words in commands]
+    assert told[0] == told[1] and told[0].startswith(b"-----BEGIN PUBLIC KEY")
+
+
 def test_a_config_drive_is_made_where_something_needs_it(cloud: ComputeCloud) -> None:
     cloud.write(keypairs.create, cloud.member, "mine", kind="ssh", public_key=PUBLIC_KEY)
     plain, asked = cloud.server(metadata={"a": "b"}), cloud.server(config_drive=True)

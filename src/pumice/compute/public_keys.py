@@ -1,8 +1,9 @@
-"""Public keys: what a text is one, its fingerprint, and new pairs made by ssh-keygen. No database, no HTTP.
+"""Public keys: what a text is one, its fingerprint, and new pairs made by ssh-keygen and openssl. No database,
+no HTTP.
 
 check("ssh", "ssh-ed25519 AAAA... me")       PublicKey(text, fingerprint)      MD5 of the key's bytes
 check("x509", "-----BEGIN CERTIFICATE...")   PublicKey(text, fingerprint)      SHA-1 of the certificate's bytes
-generate("ssh", "name")                      (PublicKey, the private half, which nobody keeps)
+generate("ssh", "name")                      (PublicKey, the private half, which nobody keeps); "x509" likewise
 """
 
 import binascii
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from pumice.errors import BadRequest, InvalidField, Unavailable
+from pumice.errors import InvalidField, Unavailable
 from pumice.subprocesses import TimedOut, run
 
 SSH_TYPES = (
@@ -31,7 +32,19 @@ SSH_TYPES = (
 LONGEST = 16_384
 """Characters of a public key."""
 SECONDS = 10.0
-"""How long ssh-keygen may take."""
+"""How long ssh-keygen and openssl may take."""
+LONGEST_COMMENT = 64
+"""Characters that the name in a certificate can have."""
+LIFE_DAYS = 3650
+"""Of a certificate that is made here."""
+
+_KEY = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "Generated-by-Pumice {comment}", "-f", "{path}")
+_CERTIFICATE = (
+    *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", str(LIFE_DAYS)),
+    *("-subj", "/CN={comment}", "-addext", "extendedKeyUsage=clientAuth"),
+    *("-addext", "subjectAltName=otherName:1.3.6.1.4.1.311.20.2.3;UTF8:{comment}@localhost"),
+    *("-keyout", "{path}", "-out", "{path}.pub"),
+)
 
 
 class PublicKey(msgspec.Struct, frozen=True):
@@ -50,30 +63,20 @@ def check(kind: str, text: str) -> PublicKey:
 
 
 def generate(kind: str, comment: str) -> tuple[PublicKey, str]:
-    """A new pair (Ed25519): the public key and the private half. Raises BadRequest, Unavailable."""
-    if kind == "x509":
-        raise BadRequest("Certificates are not made here: give yours as keypair.public_key.")
+    """A new pair (Ed25519; for a certificate RSA, that logs in to Windows): the public key and the private half.
+
+    `comment` has letters, digits, spaces, _ and - only. Raises Unavailable."""
+    command = _CERTIFICATE if kind == "x509" else _KEY
     with tempfile.TemporaryDirectory(prefix="pumice-key-") as folder:
         path = Path(folder) / "key"
-        command: list[str | Path] = [
-            "ssh-keygen",
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-C",
-            f"Generated-by-Pumice {comment}",
-            "-f",
-            path,
-        ]
+        words = [word.format(comment=comment[:LONGEST_COMMENT], path=path) for word in command]
         try:
-            ended = run(command, timeout=SECONDS)
+            ended = run(words, timeout=SECONDS)
         except TimedOut as error:
             raise Unavailable("The key pair could not be made in time; give a public_key, or try again.") from error
         if ended.status != 0:
-            raise Unavailable("Key pairs cannot be made on this machine (ssh-keygen); give a public_key.")
-        return check("ssh", path.with_suffix(".pub").read_text()), path.read_text()
+            raise Unavailable(f"Key pairs cannot be made on this machine ({words[0]}); give a public_key.")
+        return check(kind, path.with_suffix(".pub").read_text()), path.read_text()
 
 
 def _ssh(text: str) -> PublicKey:
