@@ -81,6 +81,19 @@ def test_the_longest_pattern_counts() -> None:
     assert Policy().text("volume:attachment_update") == RULES["volume:attachment_*"]
 
 
+@pytest.mark.parametrize(
+    ("action", "needed"),
+    [
+        ("volume_extension:type_create", "needs: role:admin."),
+        ("volume:attachment_update", "needs: (role:admin or (role:member and project)) or role:service."),
+    ],
+)
+def test_a_refusal_says_what_would_be_needed(action: str, needed: str) -> None:
+    with pytest.raises(Forbidden) as refused:
+        Policy().enforce(action, caller("nobody"), {})
+    assert needed in refused.value.message
+
+
 def test_a_file_replaces_single_rules(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text('"volume:create" = "role:admin or (role:creator and not role:reader)"\n')

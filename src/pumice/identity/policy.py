@@ -140,6 +140,8 @@ Rule = Callable[[Caller, Mapping[str, str]], bool]
 
 _WORD = re.compile(r"\s*(\(|\)|[@A-Za-z_][A-Za-z0-9_:@.*-]*)")
 
+_REFERENCE = re.compile(r"@[A-Za-z0-9_:@.*-]*")
+
 
 class PolicyError(Exception):
     """A rule cannot be used: which one and why."""
@@ -180,9 +182,16 @@ class Policy:
         return rule(caller, path)
 
     def enforce(self, action: str, caller: Caller, path: Mapping[str, str]) -> None:
-        """Raises Forbidden, naming the action and its rule."""
+        """Raises Forbidden, naming the action and its rule in full."""
         if not self.allows(action, caller, path):
-            raise Forbidden(f"Policy doesn't allow {action} to be performed; it needs: {self.text(action)}.")
+            raise Forbidden(f"Policy doesn't allow {action} to be performed; it needs: {self._in_full(action)}.")
+
+    def _in_full(self, action: str) -> str:
+        """The rule with the others that it refers to in their places."""
+        text = self.text(action)
+        whole = text in self._texts
+        told = _REFERENCE.sub(lambda name: f"({self._in_full(name[0])})", text)
+        return told[1:-1] if whole else told
 
     def covers(self, action: str) -> bool:
         return self._matching(action) is not None
