@@ -37,9 +37,9 @@ class Guest:
             return channel.command(*words)
 
     def volumes(self) -> set[str]:
-        """Serials of the volumes that its kernel sees; its root disk's is cut to the server's id by SCSI."""
+        """Serials of the volumes that its kernel sees; those of its own disks begin like its id: "1234abcd-root"."""
         with self.inside() as channel:
-            return {serial for serial in channel.disks() if serial != self.id}
+            return {serial for serial in channel.disks() if not serial.startswith(f"{self.id[:8]}-")}
 
     def write(self, volume_id: str, text: str, offset: int = 4096) -> None:
         """Write a text (ASCII, single blanks) to a volume and flush it."""
