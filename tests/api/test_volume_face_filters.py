@@ -299,6 +299,7 @@ def test_messages_are_filtered_sorted_and_paged_since_3_5(served: ServedCloud) -
         ("message_level=ERROR", [0, 1, 2]),
         ("message_level=INFO", []),
         ("limit=2", [0, 1]),
+        ("limit=0", []),
         ("limit=1&offset=1", [1]),
         (f"marker={every[0]['id']}", [1, 2]),
         (f"marker={every[0]['id']}&limit=1", [1]),
@@ -313,6 +314,7 @@ def test_messages_are_filtered_sorted_and_paged_since_3_5(served: ServedCloud) -
         up = user.ask("GET", f"/messages?sort={key}:asc", version="3.71")["messages"]
         assert up == user.ask("GET", f"/messages?sort={key}:desc", version="3.71")["messages"][::-1]
     assert "moon" in user.refused("GET", "/messages?sort=moon:asc", version="3.71", status=400)
+    assert MISSING in user.refused("GET", f"/messages?marker={MISSING}", version="3.71", status=404)
 
 
 def test_the_summary_counts_what_a_list_has(shelf: Shelf) -> None:

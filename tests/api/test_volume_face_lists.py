@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from pumice.caller import new_id
 from tests.api.volume_cloud import MISSING, Account, ServedCloud
 
 pytestmark = pytest.mark.real
@@ -55,6 +56,16 @@ def test_following_next_shows_every_snapshot_and_attachment_once(user: Account, 
         assert {one["id"] for page in pages for one in page} == attachments
     for attachment in attachments:
         nova.ask("DELETE", f"/attachments/{attachment}", version="3.27")
+
+
+def test_following_next_shows_every_type_once(operator: Account) -> None:
+    names = sorted(new_id() for _ in range(3))
+    for name in names:
+        operator.ask("POST", "/types", {"volume_type": {"name": name, "description": "paged"}})
+    pages = _pages(operator, "/types?limit=2&sort=name:asc&description=paged", "volume_types")
+    assert [[one["name"] for one in page] for page in pages] == [names[:2], names[2:]]
+    assert operator.ask("GET", "/types?limit=0") == {"volume_types": []}
+    assert MISSING in operator.refused("GET", f"/types?marker={MISSING}", status=404)
 
 
 def test_volumes_are_filtered(user: Account) -> None:

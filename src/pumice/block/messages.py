@@ -109,6 +109,8 @@ LISTING = Listing(
     }
     | {"resource_uuid": messages.c.resource_id, "guaranteed_until": messages.c.expires_at},
     noun="Message",
+    full_page_links=True,
+    marker_error=NotFound,
 )
 
 

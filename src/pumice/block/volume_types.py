@@ -59,6 +59,8 @@ _LISTING = Listing(
     },
     sorts={name: volume_types.c[name] for name in ("id", "name", "description", "created_at", "updated_at")},
     noun="Volume type",
+    full_page_links=True,
+    marker_error=NotFound,
 )
 
 
