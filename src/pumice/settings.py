@@ -128,6 +128,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     image_conversions_gib: Annotated[
         int, Meta(ge=0), _help("GiB kept of images converted to raw; the least recently used go first.")
     ] = 100
+    image_reserve_mib: Annotated[
+        int, Meta(ge=0), _help("MiB that images leave free in their file system: the database beside them needs some.")
+    ] = 256
     image_restore_days: Annotated[
         int, Meta(ge=0), _help("Days that deleted images keep their data; those in use keep it for longer.")
     ] = 7

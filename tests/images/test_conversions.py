@@ -168,6 +168,15 @@ def test_what_does_not_convert_says_why_without_paths(store: ImageStore) -> None
     assert list((store.directory / ".converted").iterdir()) == []
 
 
+def test_a_conversion_stops_before_the_disk_is_full(store: ImageStore) -> None:
+    image, _ = stored(store, "qcow2")
+    space = os.statvfs(store.directory)
+    store.reserve = space.f_blocks * space.f_frsize
+    with pytest.raises(ConversionFailed, match="the image store is full"), plain_file(store, image, quiet):
+        raise AssertionError("it converted")
+    assert list((store.directory / ".converted").iterdir()) == []
+
+
 def test_an_image_that_is_larger_inside_than_it_said_is_stopped(store: ImageStore) -> None:
     image, _ = stored(store, "qcow2")
     for told in (SIZE - MIB, SIZE + MIB):

@@ -187,6 +187,18 @@ def test_a_full_disk_says_so_and_keeps_nothing(tmp_path: Path) -> None:
         subprocess.run(["umount", str(mount)], check=True)
 
 
+def test_the_reserve_is_left_to_others(tmp_path: Path) -> None:
+    """A disk that images have filled would stop the database beside them."""
+    (tmp_path / "images").mkdir()
+    space = os.statvfs(tmp_path)
+    store = ImageStore(tmp_path / "images", reserve=space.f_blocks * space.f_frsize)
+    with pytest.raises(StoreFull, match="has 0 bytes free"):
+        store.expect(1)
+    with store.begin(new_id(), new_id()) as upload, pytest.raises(StoreFull, match="is full"):
+        upload.write(b"not announced")
+    assert names(store) == []
+
+
 def test_data_of_another_format_is_refused_at_its_first_bytes(store: ImageStore) -> None:
     with store.begin(new_id(), new_id()) as upload:
         upload.disk_format = "qcow2"

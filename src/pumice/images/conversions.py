@@ -90,7 +90,7 @@ def _make(store: ImageStore, image: Source, path: Path, progress: Progress) -> N
             part.unlink()
             return
         point("image.convert:begun")
-        _convert(store.path(image.image_id), image, part, progress)
+        _convert(store.path(image.image_id), image, part, _with_room(store, progress))
         os.fsync(fd)
         point("image.convert:made")
         part.rename(path)
@@ -101,6 +101,17 @@ def _make(store: ImageStore, image: Source, path: Path, progress: Progress) -> N
         raise
     finally:
         os.close(fd)
+
+
+def _with_room(store: ImageStore, progress: Progress) -> Progress:
+    """Also stops the work where it would take from the reserve."""
+
+    def told(done: int, size: int) -> None:
+        if store.room() < 0:
+            raise ConversionFailed("the image store is full; free space, or give it more")
+        progress(done, size)
+
+    return told
 
 
 def _lock(part: Path, progress: Progress) -> int:

@@ -69,7 +69,8 @@ class Stored(msgspec.Struct, frozen=True):
 
 class ImageStore:
     """Files `<directory>/<image id>`. `size_limit`, `virtual_size_limit`: bytes that an image, and the disk inside of
-    one, may have, None for any size. `converted_bytes`: what may be kept of converted images."""
+    one, may have, None for any size. `converted_bytes`: what may be kept of converted images. `reserve`: bytes of the
+    file system that are left to others, to the database above all."""
 
     def __init__(
         self,
@@ -78,11 +79,13 @@ class ImageStore:
         *,
         virtual_size_limit: int | None = None,
         converted_bytes: int = ANY_SIZE,
+        reserve: int = 0,
     ) -> None:
         self.directory = directory
         self.size_limit = size_limit
         self.virtual_size_limit = virtual_size_limit
         self.converted_bytes = converted_bytes
+        self.reserve = reserve
         self.threads = ThreadPoolExecutor(4, "image-store")
         """Where the API's event loop sends hashing, writing, reading and removing; never the database's threads."""
 
@@ -105,10 +108,13 @@ class ImageStore:
         if self.size_limit is not None and size > self.size_limit:
             raise ImageTooLarge(f"The data has {size} bytes; an image may have {self.size_limit} bytes at most.")
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if size > (room := self.room()):
+            raise StoreFull(f"The data has {size} bytes, and the image store has {max(0, room)} bytes free.")
+
+    def room(self) -> int:
+        """Bytes that may still be written; below 0 where others have taken from the reserve."""
         space = os.statvfs(self.directory)
-        free = space.f_bavail * space.f_frsize
-        if size > free:
-            raise StoreFull(f"The data has {size} bytes, and the image store has {free} bytes free.")
+        return space.f_bavail * space.f_frsize - self.reserve
 
     def begin(self, image_id: str, upload_id: str) -> "Upload":
         """Make and lock the file of an upload. Raises StoreFull, OSError; FileExistsError: this upload is under way.
@@ -216,6 +222,8 @@ class Upload:
             self._md5.update(data)
             self._sha512.update(data)
             try:
+                if self._store.room() < len(data):
+                    raise StoreFull
                 self._write_at(data)
             except OSError as error:
                 raise _explain(error) from error

@@ -3,7 +3,7 @@
 from pumice.images.store import ImageStore
 from pumice.settings import Settings
 
-_GIB = 1 << 30
+_MIB, _GIB = 1 << 20, 1 << 30
 
 
 def make_image_store(settings: Settings) -> ImageStore:
@@ -13,4 +13,5 @@ def make_image_store(settings: Settings) -> ImageStore:
         settings.image_size_cap,
         virtual_size_limit=settings.image_virtual_size_cap,
         converted_bytes=settings.image_conversions_gib * _GIB,
+        reserve=settings.image_reserve_mib * _MIB,
     )
