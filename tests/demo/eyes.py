@@ -49,6 +49,12 @@ class Eyes:
         decoded: dict[str, Any] = self._client.post(self._urls[service] + path, json=body).raise_for_status().json()
         return decoded
 
+    def delete(self, service: str, path: str) -> None:
+        """DELETE below a service's URL; what is gone already is fine. Raises httpx.HTTPStatusError."""
+        answer = self._client.delete(self._urls[service] + path)
+        if answer.status_code != 404:
+            answer.raise_for_status()
+
     def volume(self, volume_id: str) -> dict[str, Any] | None:
         found = self.get("block-storage", f"/volumes/{volume_id}")
         return None if found is None else found["volume"]

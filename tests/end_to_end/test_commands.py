@@ -14,6 +14,7 @@ from tests.demo.stage import Stage
 from tests.end_to_end.commands import SCENES
 from tests.end_to_end.conftest import staged
 from tests.end_to_end.table import Scene, World
+from tests.support.waiting import wait_until
 
 USE_SDK = Path(__file__).parent / "scripts" / "use_sdk.py"
 
@@ -34,6 +35,25 @@ def world(stage: Stage) -> Iterator[World]:
     made.keep("lab", "openstack image show lab", "demo")
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True)
+def tidy(world: World) -> Iterator[None]:
+    """Servers and volumes that a scene has left, also where it failed, are none of the next one's."""
+    yield
+    eyes = world.eyes["admin"]
+
+    def left(service: str, kind: str) -> list[str]:
+        found = eyes.get(service, f"/{kind}?all_tenants=1")
+        assert found is not None
+        return [one["id"] for one in found[kind]]
+
+    for server in left("compute", "servers"):
+        eyes.delete("compute", f"/servers/{server}")
+    wait_until(lambda: not left("compute", "servers"), 60, "no server is left")
+    for volume in left("block-storage", "volumes"):
+        eyes.delete("block-storage", f"/volumes/{volume}?cascade=true&force=true")
+    wait_until(lambda: not left("block-storage", "volumes"), 60, "no volume is left")
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)

@@ -131,7 +131,7 @@ BOOTING = Scene(
         ),
         mine("nova delete {again}", lists_not("openstack server list", {"ID": "{again}"}, user="demo")),
         mine(
-            "openstack server rebuild --image lab --wait from-volume",
+            "openstack server rebuild --image lab --reimage-boot-volume --wait from-volume",
             ours("nova show from-volume", {**ACTIVE, "image": re.compile("volume")}),
             disk_of("from_volume", "bootable"),
         ),
@@ -226,7 +226,11 @@ CHANGING = Scene(
 SHARING = Scene(
     "servers share a volume",
     (
-        row("openstack volume type create --multiattach shared", keep="shared"),
+        row(
+            "openstack volume type create --multiattach shared",
+            shows("cinder type-show shared", {"extra_specs": "multiattach : <is> True"}),
+            keep="shared",
+        ),
         mine(
             "openstack volume create --size 1 --type shared both",
             ours("cinder show both", {**AVAILABLE, "multiattach": "True"}),
