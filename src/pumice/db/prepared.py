@@ -128,8 +128,9 @@ def _run(connection: Connection, compiled: _Compiled, values: Any) -> Rows:
     try:
         cursor.execute(compiled.text, values)
         rows = compiled.rows(cursor)
-    except Exception as error:  # noqa: BLE001  (SQLAlchemy sorts the driver's errors, and raises in any case)
+    except Exception as error:  # SQLAlchemy sorts the driver's errors, and raises in any case
         connection._handle_dbapi_exception(error, compiled.text, values, cursor, None)
+        raise
     cursor.close()
     return rows
 

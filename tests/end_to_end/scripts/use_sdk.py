@@ -5,6 +5,7 @@ use_sdk.py STORY CLOUDS_YAML     runs with the Python of the clients' environmen
 
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def soon(held):
     deadline = time.monotonic() + SOON["wait"]
     while not held():
         assert time.monotonic() < deadline, "it does not come to hold"
-        time.sleep(SOON["interval"])
+        threading.Event().wait(SOON["interval"])
 
 
 def refused(call, *arguments, kind=exceptions.BadRequestException, **options):
