@@ -82,7 +82,9 @@ class FileDriver:
         with self._starting:
             if self._opened is not None and self._works(self._opened):
                 return
-            self._opened = self._cache = None
+            away, self._opened, self._cache = self._opened, None, None
+            if away is not None:
+                away.retire()
             try:
                 self._open()
             except OSError as error:
@@ -370,9 +372,10 @@ class FileDriver:
         opened = self._opened
         if opened is None:
             raise BackendDown(f"pool {self._config.name} has not been started")
-        opened.verify()
-        with errors_read(self._config.name):
-            yield opened
+        with opened.used():
+            opened.verify()
+            with errors_read(self._config.name):
+                yield opened
 
     @staticmethod
     def _works(opened: PoolDirectory) -> bool:

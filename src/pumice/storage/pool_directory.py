@@ -98,7 +98,8 @@ def read_error(pool_name: str, error: OSError) -> StorageError:
 
 
 class PoolDirectory:
-    """One opened and locked pool. Closed when nobody refers to it any more, or by `close`."""
+    """One opened and locked pool. Closed by `close`, or once it is retired and its last user has left: an error that
+    is still remembered somewhere must not keep the lock that opening the pool again needs."""
 
     def __init__(self, name: str, path: str, pool_id: str, descriptors: dict[str, int]) -> None:
         self.name = name
@@ -110,7 +111,33 @@ class PoolDirectory:
         self.unmanaged = descriptors["unmanaged"]
         self._folders = {kind: descriptors[folder] for kind, folder in _FOLDERS.items()}
         self._identity = _identity(os.fstat(self.root))
+        self._use = threading.Lock()
+        self._users, self._retired = 0, False
         self.close = weakref.finalize(self, _close_all, list(descriptors.values()))
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Open for as long as the block runs. Raises BackendDown when it was retired before."""
+        with self._use:
+            if self._retired:
+                raise BackendDown(f"pool {self.name} was away and is being opened again")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._use:
+                self._users -= 1
+                last = self._retired and not self._users
+            if last:
+                self.close()
+
+    def retire(self) -> None:
+        """Nobody begins to use it any more; the last user closes it, at once when there is none."""
+        with self._use:
+            self._retired = True
+            unused = not self._users
+        if unused:
+            self.close()
 
     def verify(self) -> None:
         """Raises BackendDown unless the configured path still leads to this pool, marker included."""
