@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pumice.caller import new_id
+from pumice.storage.contract import StorageError
 from tests.api.volume_cloud import MISSING, Account
 
 pytestmark = pytest.mark.real
@@ -193,6 +194,25 @@ def test_a_connector_of_a_host_that_cannot_reach_it_says_why(user: Account, nova
     assert volume in nova.served.cloud.exports()
     nova.ask("DELETE", f"/attachments/{attachment}", version="3.44")
     assert user.status(volume) == "available"
+
+
+def test_an_export_that_failed_the_second_time_is_none(user: Account, nova: Account) -> None:
+    volume = user.volume()
+    attachment = _reserve(nova, volume, new_id())
+    _connect(nova, attachment)
+    nova.served.cloud.storage.faults.fail("locate:before", StorageError("the pool said no"))
+    body = {"attachment": {"connector": {**CONNECTOR, "ip": "127.0.0.2"}}}
+    assert "said no" in nova.refused("PUT", f"/attachments/{attachment}", body, version="3.44", status=500)
+    assert volume not in nova.served.cloud.exports()
+    shown = nova.ask("GET", f"/attachments/{attachment}", version="3.44")["attachment"]
+    assert (shown["status"], shown["connection_info"]) == ("error_attaching", {})
+    complete = {"os-complete": attachment}
+    assert "error_attaching" in nova.refused(
+        "POST", f"/attachments/{attachment}/action", complete, version="3.44", status=409
+    )
+    assert _connect(nova, attachment)["status"] == "attaching" and volume in nova.served.cloud.exports()
+    nova.ask("DELETE", f"/attachments/{attachment}", version="3.44")
+    assert user.status(volume) == "available" and volume not in nova.served.cloud.exports()
 
 
 def test_an_attachment_in_error_is_deleted(user: Account, nova: Account) -> None:

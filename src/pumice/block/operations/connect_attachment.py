@@ -80,12 +80,15 @@ def record(tx: Transaction, run: Run[ConnectAttachment]) -> None:
 
 
 def fail(tx: Transaction, run: Run[ConnectAttachment], reason: str) -> None:
-    """The reservation stands and says why, and its owner deletes it; one that nobody made by hand ends."""
+    """The reservation stands and says why, and its owner deletes it; one that nobody made by hand ends.
+
+    Where it was exported before, with another connector, it is no more: the way back has taken that away too."""
     attachment_id = run.arguments.attachment_id
     if run.arguments.released_by_failure:
         record_released(tx, attachment_id, caller_of(run.row), failure=reason)
     else:
-        tx.execute(update(attachments).where(attachments.c.id == attachment_id).values(failure=reason))
+        nowhere = {"stage": "reserved", "host": None, "connector": None, "connection_info": None, "failure": reason}
+        tx.execute(update(attachments).where(attachments.c.id == attachment_id).values(nowhere))
     tell_user(tx, run.row, "volume", run.arguments.volume_id, "update attachment", reason)
 
 
