@@ -63,6 +63,7 @@ def test_further_names_of_a_create_are_properties() -> None:
         ({"status": "active"}, Forbidden, "'status' is read-only"),
         ({"checksum": "0" * 32}, Forbidden, "'checksum' is read-only"),
         ({"deleted": "no"}, Forbidden, "'deleted' is reserved"),
+        ({"os_glance_stage": "x"}, Forbidden, "'os_glance_stage' is reserved"),
     ],
 )
 def test_a_wrong_create_is_refused_by_name(body: dict[str, object], kind: type[PumiceError], words: str) -> None:

@@ -15,7 +15,16 @@ from uuid import UUID
 import msgspec
 
 from pumice.errors import BadRequest, Conflict, Forbidden, InvalidField
-from pumice.images.model import CONTAINER_FORMATS, DISK_FORMATS, READ_ONLY, RESERVED, VISIBILITIES, Image, NewImage
+from pumice.images.model import (
+    CONTAINER_FORMATS,
+    DISK_FORMATS,
+    READ_ONLY,
+    RESERVED,
+    RESERVED_BEGINNING,
+    VISIBILITIES,
+    Image,
+    NewImage,
+)
 
 MAX_PROPERTIES = 128
 MAX_TAGS = 128
@@ -112,7 +121,7 @@ _BASE: Mapping[str, tuple[str, Callable[[str, Any], Any]]] = {
 def _property(name: str, value: Any) -> str:
     if name in READ_ONLY:
         raise Forbidden(f"Attribute '{name}' is read-only.")
-    if name in RESERVED:
+    if name in RESERVED or name.startswith(RESERVED_BEGINNING):
         raise Forbidden(f"Attribute '{name}' is reserved.")
     if not 0 < len(name) <= 255 or "\0" in name:
         raise InvalidField("property", name, "the name of a property has 1 to 255 characters, without NUL")

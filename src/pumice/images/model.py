@@ -50,6 +50,9 @@ READ_ONLY = frozenset(
 RESERVED = frozenset({"location", "deleted", "deleted_at", "project_id", "upload_id"})
 """Names that no property may have."""
 
+RESERVED_BEGINNING = "os_glance_"
+"""Properties that begin so are the image service's own."""
+
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """One image. Times in microseconds; `size` and `virtual_size` in bytes, `min_disk` GiB, `min_ram` MiB."""
