@@ -296,6 +296,7 @@ CAMPAIGN = Campaign(
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(900)  # the longest kill some fifty processes
 @pytest.mark.parametrize("case", CAMPAIGN.cases, ids=str)
 @pytest.mark.parametrize("ordeal", ORDEALS, ids=lambda ordeal: ordeal.__name__)
 def test_ordeal(
