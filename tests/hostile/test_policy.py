@@ -142,7 +142,7 @@ def _broken(way: Way, world: World) -> bytes | None:
     """A body that no route takes, under the key of an action."""
     if body_of(way, world.ids) is None:
         return None
-    return f'{{"{way[1].key}": [[]], "": 0}}'.encode() if way[1].key else b"[[]]"
+    return f'{{"{way[1].key}": [[]]}}'.encode() if way[1].key else b"[[]]"  # two keys would be refused unseen
 
 
 def _nothing(world: World) -> dict[str, str]:
