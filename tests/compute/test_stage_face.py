@@ -8,8 +8,9 @@ import pytest
 
 from pumice.images import images
 from tests.block.cloud import prepare
+from tests.compute.client import Client
 from tests.compute.cloud import ComputeCloud
-from tests.compute.test_face import MISSING, Client
+from tests.compute.test_face import MISSING
 from tests.support.databases import Databases
 
 pytestmark = pytest.mark.real
