@@ -130,6 +130,13 @@ def test_refusals_of_attach_have_the_documented_codes(client: Client) -> None:
     client.ask("GET", "/os-cells", status=404)
 
 
+def test_the_id_of_a_flavor_may_be_a_number(client: Client) -> None:
+    body = {"flavor": {"name": "numbered", "ram": "64", "vcpus": 1, "disk": 0, "id": 4711}}
+    assert client.ask("POST", "/flavors", body)["flavor"]["id"] == "4711"
+    assert client.ask("GET", "/flavors/4711")["flavor"]["ram"] == 64
+    client.ask("DELETE", "/flavors/4711", status=202)
+
+
 def test_flavors_are_made_and_removed_by_administrators(client: Client) -> None:
     body = {"flavor": {"name": "big", "ram": 1024, "vcpus": 2, "disk": 1, "id": "big"}}
     assert client.ask("POST", "/flavors", body)["flavor"]["swap"] == ""

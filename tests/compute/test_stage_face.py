@@ -72,6 +72,10 @@ def test_a_rebuild_answers_with_the_server_and_its_password(client: Client) -> N
     answer = act(client, server, {"rebuild": {"imageRef": other}}, version="2.53")["server"]
     assert not {"key_name", "user_data", "config_drive"} & set(answer)
     client.cloud.wait_idle()
+    client.wait_server(server, "ACTIVE")
+    answer = act(client, server, {"rebuild": {"imageRef": other}}, version="2.75")["server"]
+    assert [name for name in answer if name.endswith("user_data")] == ["user_data"]
+    client.cloud.wait_idle()
     for change, named in (
         ({"personality": [{"path": "a"}]}, "personality"),
         ({"preserve_ephemeral": True}, "preserve_ephemeral"),

@@ -42,7 +42,7 @@ class FlavorCreate(Struct, forbid_unknown_fields=True):
     ram: AtLeastOne
     vcpus: AtLeastOne
     disk: Count
-    id: Name | None = None
+    id: Name | Count | None = None
     swap: Count = 0
     rxtx_factor: float = 1.0
     ephemeral: Count = field(name="OS-FLV-EXT-DATA:ephemeral", default=0)
@@ -58,7 +58,7 @@ def create(tx: Transaction, call: Call) -> Any:
     asked: FlavorCreate = call.body.flavor
     made = flavors.create(
         tx,
-        asked.id if asked.id not in (None, "auto") else new_id(),
+        str(asked.id) if asked.id not in (None, "auto") else new_id(),
         asked.name.strip(),
         memory_mib=asked.ram,
         vcpus=asked.vcpus,

@@ -86,6 +86,7 @@ def rebuild(tx: Transaction, call: Call) -> Any:
         answer["key_name"] = found.server.key_name
     if call.version >= (2, 57):
         answer["user_data"] = found.server.user_data
+        answer.pop("OS-EXT-SRV-ATTR:user_data", None)
     return Answer(202, {"server": answer}, {"Location": call.links.url(f"/servers/{found.server.id}")})
 
 
