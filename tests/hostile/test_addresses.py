@@ -49,7 +49,7 @@ LISTS_BELOW = ("metadata", "tags", "roles", "members", "statistics", "traits", "
 def _is_list(way: Way) -> bool:
     """It may have parameters of its own."""
     path = way[1].path
-    return not names_in(way[1]) or path.endswith(LISTS_BELOW) or way[0].name == "metering"
+    return not names_in(way[1]) or path.endswith(LISTS_BELOW) or path == "/meters/{meter_name}"
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if set(names_in(way[1])) - set(FREE)], ids=label)

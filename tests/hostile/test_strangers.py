@@ -106,6 +106,7 @@ def _sought(world: World, way: Way, name: str, text: str) -> tuple[int, str]:
 
 def test_what_a_stranger_does_changes_no_answer(world: World) -> None:
     """Lists, counts, summaries, limits, quotas, events and samples stay what they were, to the last byte."""
+    world.settle()
     before = {label(way): _read(world, way) for way in READS}
     volume = world.stranger.volume(name="foreign-later", size=3)
     world.stranger.snapshot(volume, name="foreign-later")

@@ -95,7 +95,10 @@ class World:
         assert changed == [], f"refused requests changed {', '.join(changed)}"
 
     def settle(self) -> None:
-        """Wait until no operation is live; what is there now is what must not change from now on."""
+        """Wait until no operation is live; what is there now is what must not change from now on. The backend and the
+        host have just been heard of then, however long other tests took."""
+        self.served.cloud.report()
+        self.served.cloud.report_host()
         self.served.cloud.wait_idle()
         self._known = None
 
