@@ -161,7 +161,7 @@ REBUILD_SERVER = Operation(
     "server",
     steps=(
         Step("take", record=take, at=at_host),
-        Step("stop", do=stop, undo=start_as_it_was, at=at_host),
+        Step("stop", do=stop, undo=start_as_it_was, at=at_host, long=True),
         Step("files", do=files, undo=files_back, at=at_host, long=True),
         Step("reimage", do=reimage, undo=data_back, at=at_kept, long=True),
         Step("define", do=define, at=at_host),

@@ -112,7 +112,7 @@ RESIZE_SERVER = Operation(
     "server",
     steps=(
         Step("take", record=take, at=at_host),
-        Step("stop", do=stop, undo=start_as_it_was, at=at_host),
+        Step("stop", do=stop, undo=start_as_it_was, at=at_host, long=True),
         Step("disk", do=copy_disk, undo=bring_disk_back, at=at_host, long=True),
         Step("define", do=define, at=at_host),
         Step("start", do=start, undo=stop_again, at=at_host),
@@ -127,7 +127,7 @@ REVERT_RESIZE = Operation(
     "server",
     steps=(
         Step("take", record=take, at=at_host),
-        Step("stop", do=stop, undo=start_as_it_was, at=at_host),
+        Step("stop", do=stop, undo=start_as_it_was, at=at_host, long=True),
         Step("disk", do=take_old_disk, undo=take_new_disk, at=at_host),
         Step("define", do=define, at=at_host),
         Step("start", do=start, undo=stop_again, at=at_host),

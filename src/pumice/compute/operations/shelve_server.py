@@ -219,7 +219,7 @@ SHELVE_SERVER = Operation(
     "server",
     steps=(
         Step("take", record=take, at=at_host),
-        Step("stop", do=restarting.stop, undo=restarting.start_as_it_was, at=at_host),
+        Step("stop", do=restarting.stop, undo=restarting.start_as_it_was, at=at_host, long=True),
         Step("upload", do=upload, undo=forget_upload, at=at_host, long=True),
         Step("finish", record=mark_shelved, at=at_host),
     ),
