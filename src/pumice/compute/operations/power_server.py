@@ -93,7 +93,11 @@ def _operation(
         kind,
         PowerServer,
         "server",
-        steps=(Step("take", record=take, at=at_host), *before, Step("act", do=do, record=record, at=at_host, long=do is shut_down)),
+        steps=(
+            Step("take", record=take, at=at_host),
+            *before,
+            Step("act", do=do, record=record, at=at_host, long=do is shut_down),
+        ),
         failed=fail,
         settle=settle,
     )
@@ -101,7 +105,9 @@ def _operation(
 
 START_SERVER = _operation("server.start", start, "on", "power_on")
 STOP_SERVER = _operation("server.stop", shut_down, "off", "power_off")
-REBOOT_SERVER = _operation("server.reboot", start, "on", "reboot", Step("shut down", do=shut_down, at=at_host, long=True))
+REBOOT_SERVER = _operation(
+    "server.reboot", start, "on", "reboot", Step("shut down", do=shut_down, at=at_host, long=True)
+)
 HARD_REBOOT_SERVER = _operation("server.hard_reboot", start, "on", "reboot", Step("cut off", do=cut_off, at=at_host))
 PAUSE_SERVER = _operation("server.pause", pause, "paused", "pause")
 UNPAUSE_SERVER = _operation("server.unpause", unpause, "on", "unpause")
