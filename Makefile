@@ -19,7 +19,7 @@ test: ## install everything, then formatter, linters, types, OpenStack's own tes
 	@scripts/setup.sh conformance
 	@scripts/check.sh static
 	@$(bin)/python -m tests.conformance
-	@$(bin)/pytest -q -n 2 --dist loadfile
+	@$(bin)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 setup: ## only install: packages (as root), environments, the test guest
 	@scripts/setup.sh all

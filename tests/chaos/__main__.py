@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long the torment lasts (default 10)")
     parser.add_argument("--seed", type=int, default=None, help="of the first round (default: from the commit)")
     parser.add_argument("--clients", type=int, default=4, help="how many clients make the load (default 4)")
-    parser.add_argument("--campaigns", default="all", help="all, none, or a number of quarters by seed (default all)")
+    parser.add_argument("--campaigns", default="all", help="all, none, or a number of parts by seed (default all)")
     asked = parser.parse_args()
     seed = commit_number() if asked.seed is None else asked.seed
     failed = campaigns(asked.campaigns, seed)

@@ -150,6 +150,7 @@ def test_nothing_accepted_is_lost_when_postgresql_restarts_under_load(
     with databases.fresh("postgresql", prepare) as url:
         database = Database(url)
         start_worker(processes, url, tmp_path)
+        ended(database, toy.ask_make(database))  # the worker is there
         accepted: list[str] = []
         enough, over = threading.Event(), threading.Event()
 

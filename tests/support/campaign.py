@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PARTS = 4
+PARTS = 8
 
 
 def campaign_part() -> str:
