@@ -143,6 +143,19 @@ def test_errors_are_sqlalchemys_and_leave_the_connection_usable(database: Databa
         assert often(tx, GET, {"wanted": "a"}).one().id == "a"
 
 
+def test_what_no_driver_takes_is_refused_as_in_the_usual_way(database: Database) -> None:
+    beyond = {"least": 2**70}
+    with database.write() as tx:
+        often(tx, FORGET, {"least": 0})
+    with pytest.raises(Exception) as usual, database.write() as tx:
+        tx.connection.execute(FORGET, beyond)
+    with pytest.raises(Exception) as kept, database.write() as tx:
+        tx.execute(FORGET, beyond)
+    assert type(kept.value) is type(usual.value)
+    with database.write() as tx:
+        assert often(tx, FORGET, {"least": 0}).rowcount == 0
+
+
 def test_what_depends_on_values_goes_the_usual_way(database: Database) -> None:
     plain = text("SELECT count(*) FROM kept_things")
     with database.write() as tx:

@@ -128,8 +128,10 @@ def _run(connection: Connection, compiled: _Compiled, values: Any) -> Rows:
     try:
         cursor.execute(compiled.text, values)
         rows = compiled.rows(cursor)
-    except Exception as error:  # SQLAlchemy sorts the driver's errors, and raises in any case
-        connection._handle_dbapi_exception(error, compiled.text, values, cursor, None)
+    except connection.dialect.loaded_dbapi.Error as error:
+        connection._handle_dbapi_exception(
+            error, compiled.text, values, cursor, None
+        )  # raises SQLAlchemy's in its place
         raise
     cursor.close()
     return rows
