@@ -78,6 +78,8 @@ class Database:
             self._reader_lock = OneAtATime("database.read()")
             self._group = GroupCommit(self.write, self.clock.now)
             self.bus = DatagramBus(path.with_name(path.name + ".wake"))
+            self.readers = 1
+            """Reads that can go on at once."""
             self.write_threads = ThreadPoolExecutor(1, "db-write")
             self.read_threads = ThreadPoolExecutor(1, "db-read")
         else:
@@ -86,6 +88,7 @@ class Database:
             )
             self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
             self.bus = PostgresBus(self.url)
+            self.readers = threads
             self.write_threads = self.read_threads = ThreadPoolExecutor(threads, "db")
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from pumice.db.prepared import PreparedStatements, Rows
 class Transaction:
     """Execute statements, know the time, wake others after the commit."""
 
-    __slots__ = ("_prepared", "connection", "now", "sqlite", "then", "topics")
+    __slots__ = ("_prepared", "connection", "generation", "now", "sqlite", "then", "topics")
 
     def __init__(self, connection: Connection, now: int, sqlite: bool, prepared: PreparedStatements) -> None:
         self.connection = connection
@@ -21,6 +21,8 @@ class Transaction:
         self.sqlite = sqlite
         self.topics: list[str] = []
         self.then: list[Callable[[], None]] = []
+        self.generation: int | None = None
+        """Of identity, once it was read in this transaction (`identity/generation.py`)."""
         self._prepared = prepared
 
     def execute(

@@ -16,6 +16,7 @@ from pumice.db.schema import generations
 NAME = "identity"
 
 _READ = "SELECT value FROM generations WHERE name = 'identity'"
+_CURRENT = select(generations.c.value).where(generations.c.name == NAME)
 _BUMP = update(generations).where(generations.c.name == NAME).values(value=generations.c.value + 1)
 
 
@@ -24,12 +25,18 @@ def current(tx: Transaction) -> int:
 
     Runs in every request, so on SQLite it goes past SQLAlchemy: 3 µs instead of 37. Should that fail, the ordinary way
     says what is wrong."""
+    if tx.generation is None:
+        tx.generation = _read(tx)
+    return tx.generation
+
+
+def _read(tx: Transaction) -> int:
     if tx.sqlite:
         connection = tx.connection.connection.driver_connection
         assert isinstance(connection, sqlite3.Connection)
         with contextlib.suppress(sqlite3.Error):
             return _number(connection.execute(_READ).fetchone())
-    return _number(tx.connection.exec_driver_sql(_READ).first())
+    return tx.execute(_CURRENT).scalar() or 0
 
 
 def _number(row: Any) -> int:
@@ -47,4 +54,5 @@ def advance(tx: Transaction) -> None:
     """Something was taken away or changed: every cached grant is to be evaluated anew."""
     if not tx.execute(_BUMP).rowcount:
         tx.execute(insert(generations).values(name=NAME, value=1))
+    tx.generation = None
     tx.wake(NAME)

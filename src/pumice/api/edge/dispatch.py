@@ -22,7 +22,7 @@ from pumice.api.edge import bodies, openapi, replies
 from pumice.api.edge.envelopes import InternalError, MethodNotAllowed
 from pumice.api.edge.face import Face, Place, locate
 from pumice.api.edge.headers import Headers
-from pumice.api.edge.hops import Outcome, Pending, Reader, admit, complete, perform, store
+from pumice.api.edge.hops import Outcome, Pending, admit, complete, perform, store
 from pumice.api.edge.links import Links
 from pumice.api.edge.metrics import CONTENT_TYPE, Metrics
 from pumice.api.edge.proxies import Proxies
@@ -33,6 +33,7 @@ from pumice.api.edge.versions import Microversion
 from pumice.block.services import backends_up
 from pumice.caller import Caller, new_request_id
 from pumice.db import health
+from pumice.db.shared_reads import SharedReads
 from pumice.errors import BadRequest, NotFound, PumiceError, TooLarge, Unauthorized, UnsupportedMediaType
 from pumice.identity.access_rules import Asked
 from pumice.identity.policy import uncovered
@@ -57,7 +58,7 @@ class Edge:
         self.services = services
         self.faces = {face.name: face for face in faces}
         self.metrics = Metrics()
-        self._reader = Reader(services.database)
+        self.reads = SharedReads(services.database)
         self._documents: dict[str, bytes] = {}
         self._proxies = Proxies(services.settings)
         actions = {route.action for face in self.faces.values() for route in face.routes if route.action}
@@ -188,11 +189,11 @@ class _Exchange:
             raise MethodNotAllowed(self.method, ["GET", "HEAD"])
         self.route_name = name or "root"
         if name == "healthz":
-            if not await self.edge._reader.run(health.answers):
+            if not await self.edge.reads.run(health.answers):
                 return Outcome(503, b'{"status": "starting"}')
-            return replies.of_data(200, {"status": "ok", "backends": await self.edge._reader.run(backends_up)})
+            return replies.of_data(200, {"status": "ok", "backends": await self.edge.reads.run(backends_up)})
         if name == "metrics":
-            text = await self.edge._reader.run(self.edge.metrics.render)
+            text = await self.edge.reads.run(self.edge.metrics.render)
             return Outcome(200, text, {"Content-Type": CONTENT_TYPE}, json=False)
         return replies.of_data(200, {face: f"{self.root}/{face}/" for face in sorted(self.edge.faces)})
 
@@ -359,19 +360,19 @@ class _Exchange:
         edge, route = self.edge, call.route
         services = edge.services
         if route.stream is not None:
-            await edge._reader.run(admit, services, pending)
+            await edge.reads.run(admit, services, pending)
             await self._stream(call)
             return
         if route.public:
             if pending.error is not None:
                 raise pending.error
         elif pending.error is not None or (route.write and not services.identity.tokens.warm(pending.token_digest)):
-            await edge._reader.run(admit, services, pending)
+            await edge.reads.run(admit, services, pending)
         result: Outcome | Await
         if route.write:
             result = await services.database.call_write(perform, services, pending)
         else:
-            result = await edge._reader.run(perform, services, pending)
+            result = await edge.reads.run(perform, services, pending)
         if isinstance(result, Await):
             result = await self._after(call, pending, result)
         await self._reply(result)
@@ -379,7 +380,7 @@ class _Exchange:
     async def _after(self, call: Call, pending: Pending, waited: Await) -> Outcome:
         """The answer once the operation has ended; nothing of the database is held meanwhile."""
         row = await self.edge.services.waiter.wait(waited.operation_id, waited.deadline)
-        answered, result = await self.edge._reader.run(complete, call, waited, row)
+        answered, result = await self.edge.reads.run(complete, call, waited, row)
         if pending.key is not None:
             await self.edge.services.database.call_write(store, pending, result)
         return answered

@@ -1,14 +1,8 @@
-"""The database hop of a request: check the token, the project, the policy; run the handler; encode the answer.
+"""The database hop of a request: check the token, the project, the policy; run the handler; encode the answer."""
 
-Reads that arrive while the reader is busy share its next transaction on SQLite (which has one reader thread): one
-thread switch, one BEGIN and one snapshot for all of them. Each was asked before the snapshot was taken.
-"""
-
-import asyncio
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -16,14 +10,11 @@ from pumice.api.edge.route import Answer, Await, Call
 from pumice.api.edge.services import Services
 from pumice.clock import HOUR
 from pumice.db import idempotency
-from pumice.db.engine import Database, Transaction, races_told
+from pumice.db.engine import Transaction, races_told
 from pumice.errors import BadRequest, Conflict, NotFound, PumiceError
 from pumice.identity.access_rules import Asked
 from pumice.operations.model import OperationRow
 
-T = TypeVar("T")
-
-_BATCH = 32
 _MAX_KEY = 255
 _encode = msgspec.json.Encoder().encode
 
@@ -56,80 +47,6 @@ class Pending:
     body_digest: str = ""
     key: idempotency.Key | None = None
     """Made of it once the caller is known."""
-
-
-class Reader:
-    """Runs functions of a read transaction."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._waiting: list[tuple[Callable[..., Any], tuple[Any, ...], asyncio.Future[Any]]] = []
-        self._busy = False
-
-    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """`function(tx, *arguments)` in a reader's thread."""
-        if not self._database.sqlite:
-            return await self._database.call_read(function, *arguments)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append((function, arguments, future))
-        if not self._busy:
-            self._start(loop)
-        return await future
-
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-        self._busy = True
-        self._database.read_threads.submit(self._work, loop, batch)
-
-    def _work(self, loop: asyncio.AbstractEventLoop, batch: list[Any]) -> None:
-        """What raises unexpectedly ends the batch: it and those behind it run again, each alone (`_deliver`)."""
-        results: list[tuple[bool, Any]] = []
-        try:
-            with self._database.read() as tx:
-                for function, arguments, _ in batch:
-                    results.append(_attempt(tx, function, arguments))
-        except PumiceError as error:
-            results = [(False, error)] * len(batch)
-        finally:
-            loop.call_soon_threadsafe(self._deliver, loop, batch, results)
-
-    def _deliver(self, loop: asyncio.AbstractEventLoop, batch: list[Any], results: list[tuple[bool, Any]]) -> None:
-        self._busy = False
-        if self._waiting:
-            self._start(loop)
-        for (_, _, future), (done, value) in zip(batch, results, strict=False):
-            if future.cancelled():
-                continue
-            if done:
-                future.set_result(value)
-            else:
-                future.set_exception(value)
-        for function, arguments, future in batch[len(results) :]:
-            self._alone(loop, function, arguments, future)
-
-    def _alone(
-        self, loop: asyncio.AbstractEventLoop, function: Callable[..., T], arguments: Any, future: "asyncio.Future[T]"
-    ) -> None:
-        """Run again by itself what failed unexpectedly, so that the database layer can say what it means."""
-
-        def hand_over(task: "asyncio.Task[T]") -> None:
-            if future.cancelled():
-                return
-            error = task.exception()
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(task.result())
-
-        loop.create_task(self._database.call_read(function, *arguments)).add_done_callback(hand_over)
-
-
-def _attempt(tx: Transaction, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
-    try:
-        return True, function(tx, *arguments)
-    except PumiceError as error:
-        return False, error
 
 
 def admit(tx: Transaction, services: Services, pending: Pending) -> None:
