@@ -6,7 +6,7 @@ What has happened is shown from then on, whatever word an operator had asked to 
 
 from typing import Any
 
-from sqlalchemy import String, bindparam, delete, func, update
+from sqlalchemy import String, bindparam, delete, func, or_, update
 
 from pumice.block.facts import refresh_volume
 from pumice.block.notifications import notify_volume
@@ -35,8 +35,7 @@ def record_attached(tx: Transaction, attachment_id: str, caller: Caller, *, devi
     volume_id = found.scalar_one()
     _end_hold(tx, volume_id, "reserved")
     tx.execute(_UNMARK, {"of_volume": volume_id})
-    refresh_volume(tx, volume_id)
-    notify_volume(tx, volume_id, "attach.end", caller)
+    notify_volume(tx, volume_id, "attach.end", caller, now=refresh_volume(tx, volume_id))
 
 
 def record_released(tx: Transaction, attachment_id: str, caller: Caller, *, failure: str | None = None) -> None:
@@ -47,12 +46,12 @@ def record_released(tx: Transaction, attachment_id: str, caller: Caller, *, fail
     volume_id = found.scalar_one_or_none()
     if volume_id is None:
         return
-    tx.execute(_REPLACED, {"key": attachment_id})
+    tx.execute(_REPLACED, {"of_volume": volume_id, "key": attachment_id})
     _end_hold(tx, volume_id, "detaching")
     if failure is None:
         tx.execute(_UNMARK, {"of_volume": volume_id})
-    refresh_volume(tx, volume_id)
-    notify_volume(tx, volume_id, "detach.end" if failure is None else "attach.error", caller)
+    event = "detach.end" if failure is None else "attach.error"
+    notify_volume(tx, volume_id, event, caller, now=refresh_volume(tx, volume_id))
 
 
 def _end_hold(tx: Transaction, volume_id: str, kind: str) -> None:
@@ -87,11 +86,19 @@ _RELEASED = (
     )
     .returning(attachments.c.volume_id)
 )
-_REPLACED = update(attachments).where(attachments.c.replaces == bindparam("key")).values(replaces=None)
+_REPLACED = (
+    update(attachments)
+    .where(
+        attachments.c.volume_id == bindparam("of_volume"),
+        attachments.c.deleted_at.is_(None),
+        attachments.c.replaces == bindparam("key"),
+    )
+    .values(replaces=None)
+)
 _UNMARK = delete(marks).where(
     marks.c.resource_type == "volume",
     marks.c.resource_id == bindparam("of_volume"),
-    marks.c.field.in_(("status", "attach_status")),
+    or_(marks.c.field == "status", marks.c.field == "attach_status"),
 )
 _END_HOLD = delete(volume_holds).where(
     volume_holds.c.volume_id == bindparam("of_volume"), volume_holds.c.kind == bindparam("of_kind")

@@ -79,9 +79,10 @@ def reserve(
         tx.execute(_INSERT, row)
     except IntegrityError as error:
         raise Conflict(f"Volume {volume_id} is being attached by another request.") from error
-    refresh_volume(tx, volume_id)
-    notify_volume(tx, volume_id, "attach.start", caller)
-    return known(tx, identifier)
+    now = refresh_volume(tx, volume_id)
+    assert now is not None
+    notify_volume(tx, volume_id, "attach.start", caller, now=now)
+    return next(one for one in now.attachments if one.id == identifier)
 
 
 def get(tx: Transaction, caller: Caller, attachment_id: str) -> Attachment:
@@ -156,14 +157,15 @@ def disconnect(tx: Transaction, caller: Caller, attachment_id: str, *, forced: b
     attachment = get(tx, caller, attachment_id)
     refuse_held(tx, caller, attachment, forced=forced)
     guard(tx, "attachment", attachment_id, "disconnect")
-    notify_volume(tx, attachment.volume_id, "detach.start", caller)
+    now = queries.volume_now(tx, attachment.volume_id)
+    notify_volume(tx, attachment.volume_id, "detach.start", caller, now=now)
     if attachment.host is None:
         record_released(tx, attachment_id, caller)
-        refresh_volume(tx, attachment.volume_id)
         return None
-    volume = _placed(tx, attachment.volume_id)
+    if now is None or now.volume.backend is None:
+        raise NotFound.of("Volume", attachment.volume_id)
     arguments = DisconnectAttachment(
-        attachment_id=attachment_id, volume_id=attachment.volume_id, backend=str(volume.backend)
+        attachment_id=attachment_id, volume_id=attachment.volume_id, backend=now.volume.backend
     )
     claims = (exclusive("attachment", attachment_id),)
     return enqueue(tx, DISCONNECT_ATTACHMENT, arguments, subject_id=attachment_id, claims=claims, caller=caller)

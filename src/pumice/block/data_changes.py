@@ -68,8 +68,7 @@ def reimage(tx: Transaction, caller: Caller, volume_id: str, image_id: str, *, r
     if needed > volume.size:
         raise BadRequest(f"Image {image_id} needs {needed} GiB; volume {volume_id} has {volume.size} GiB.")
     marks.clear(tx, "volume", volume_id, "status")
-    refresh_volume(tx, volume_id)
-    notify_volume(tx, volume_id, "reimage.start", caller)
+    notify_volume(tx, volume_id, "reimage.start", caller, now=refresh_volume(tx, volume_id))
     arguments = ReimageVolume(
         volume_id=volume_id,
         backend=_backend(volume),

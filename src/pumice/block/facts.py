@@ -7,8 +7,11 @@ operation's `settle`. The only writer of `status`, `attach_status` and `migratio
 from collections import defaultdict
 from typing import Any
 
+import msgspec
 from sqlalchemy import String, and_, bindparam, cast, func, literal, null, select, union_all, update
 
+from pumice.block.model import Attachment, Volume, VolumeNow
+from pumice.block.queries import ATTACHMENT, VOLUME
 from pumice.block.status import (
     AttachmentFacts,
     LiveOperation,
@@ -32,9 +35,7 @@ from pumice.db.schema import (
     volumes,
 )
 
-_VOLUME = select(
-    volumes.c.life, volumes.c.migration, volumes.c.status, volumes.c.attach_status, volumes.c.migration_status
-).where(volumes.c.id == bindparam("id"))
+_VOLUME = select(*VOLUME, volumes.c.migration).where(volumes.c.id == bindparam("id"))
 _OPERATIONS = (
     select(operations.c.kind, operation_resources.c.mode)
     .join(operations, operations.c.id == operation_resources.c.operation_id)
@@ -46,13 +47,7 @@ _OPERATIONS = (
 )
 _detach = operations.alias("detach")
 _ATTACHMENTS = (
-    select(
-        attachments.c.id,
-        attachments.c.stage,
-        attachments.c.failure,
-        attachments.c.attach_status,
-        func.coalesce(operations.c.kind, _detach.c.kind),
-    )
+    select(*ATTACHMENT, func.coalesce(operations.c.kind, _detach.c.kind))
     .outerjoin(
         operation_resources,
         and_(
@@ -70,6 +65,7 @@ _ATTACHMENTS = (
         ),
     )
     .where(attachments.c.volume_id == bindparam("id"), attachments.c.deleted_at.is_(None))
+    .order_by(attachments.c.created_at, attachments.c.id)
 )
 _MARKS = select(marks.c.field, marks.c.word).where(
     marks.c.resource_type == bindparam("resource_type"), marks.c.resource_id == bindparam("id")
@@ -121,44 +117,50 @@ def read_marks(tx: Transaction, resource_type: str, resource_id: str) -> Marks:
     return Marks(**{row[0]: row[1] for row in rows})
 
 
-def refresh_volume(tx: Transaction, volume_id: str) -> str | None:
-    """Rewrite the derived columns of a volume and of its live attachments; the status, or None when there is no row."""
+def refresh_volume(tx: Transaction, volume_id: str) -> VolumeNow | None:
+    """Rewrite the derived columns of a volume and of its live attachments; both as they are then, None when there is no
+    row."""
     row = tx.execute(_VOLUME, {"id": volume_id}).one_or_none()
     if row is None:
         return None
-    attached = []
-    for attachment_id, stage, failure, cached, kind in tx.execute(_ATTACHMENTS, {"id": volume_id}):
-        operation = LiveOperation(kind, "exclusive") if kind is not None else None
-        facts = AttachmentFacts(stage, failure is not None, operation)
-        attached.append(facts)
-        word = attachment_status(facts)
-        if word != cached:
-            tx.execute(_WRITE_ATTACHMENT, {"key": attachment_id, "attach_status": word, "now": tx.now})
+    volume = Volume(*row[:-1])
+    attached, facts = _refreshed_attachments(tx, volume_id)
     about: dict[str, list[tuple[Any, str]]] = defaultdict(list)
     for what, word, of in tx.execute(_ABOUT_VOLUME, {"id": volume_id}):
         about[what].append((of, word))
     derived = volume_status(
         VolumeFacts(
-            life=row.life,
+            life=volume.life,
             migration=row.migration,
             operations=tuple(LiveOperation(kind, mode) for mode, kind in sorted(about["operation"])),
-            attachments=tuple(attached),
+            attachments=facts,
             holds=frozenset(word for _, word in about["hold"]),
             marks=Marks(**dict(about["mark"])),
         )
     )
-    if derived != VolumeStatus(row.status, row.attach_status, row.migration_status):
-        tx.execute(
-            _WRITE_VOLUME,
-            {
-                "key": volume_id,
-                "status": derived.status,
-                "attach_status": derived.attach_status,
-                "migration_status": derived.migration_status,
-                "now": tx.now,
-            },
-        )
-    return derived.status
+    if derived != VolumeStatus(volume.status, volume.attach_status, volume.migration_status):
+        words = msgspec.structs.asdict(derived)
+        tx.execute(_WRITE_VOLUME, {"key": volume_id, "now": tx.now, **words})
+        volume = msgspec.structs.replace(volume, updated_at=tx.now, **words)
+    return VolumeNow(volume, attached)
+
+
+def _refreshed_attachments(
+    tx: Transaction, volume_id: str
+) -> tuple[tuple[Attachment, ...], tuple[AttachmentFacts, ...]]:
+    """The volume's live attachments, the oldest first, and what its own status is derived from of them."""
+    attached: dict[str, Attachment] = {}
+    facts = []
+    for row in tx.execute(_ATTACHMENTS, {"id": volume_id}):
+        attachment, kind = Attachment(*row[:-1]), row[-1]
+        operation = LiveOperation(kind, "exclusive") if kind is not None else None
+        facts.append(AttachmentFacts(attachment.stage, attachment.failure is not None, operation))
+        word = attachment_status(facts[-1])
+        if word != attachment.attach_status:
+            tx.execute(_WRITE_ATTACHMENT, {"key": attachment.id, "attach_status": word, "now": tx.now})
+            attachment = msgspec.structs.replace(attachment, attach_status=word, updated_at=tx.now)
+        attached[attachment.id] = attachment
+    return tuple(attached.values()), tuple(facts)
 
 
 def refresh_snapshot(tx: Transaction, snapshot_id: str) -> str | None:

@@ -59,8 +59,7 @@ def reset_volume(tx: Transaction, caller: Caller, volume_id: str, words: Mapping
         derived = tx.execute(select(volumes.c[field]).where(volumes.c.id == volume_id)).scalar_one()
         if word.lower() != (derived or "none"):
             _set(tx, caller, "volume", volume_id, field, word.lower())
-    refresh_volume(tx, volume_id)
-    notify_volume(tx, volume_id, "reset_status.end", caller)
+    notify_volume(tx, volume_id, "reset_status.end", caller, now=refresh_volume(tx, volume_id))
 
 
 def reset_snapshot(

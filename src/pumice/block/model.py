@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from pumice.block.status import Life, Stage
+
 GIB = 1 << 30
 
 
@@ -47,7 +49,7 @@ class Volume(msgspec.Struct, frozen=True):
     provider_id: str | None
     encryption_key_id: str | None
     consumes_quota: bool
-    life: str
+    life: Life
     broken_reason: str | None
     status: str
     attach_status: str
@@ -97,7 +99,7 @@ class Attachment(msgspec.Struct, frozen=True):
     shared: bool
     connector: dict[str, Any] | None
     connection_info: dict[str, Any] | None
-    stage: str
+    stage: Stage
     failure: str | None
     attach_status: str
     created_at: int
@@ -163,6 +165,13 @@ class VolumeWithAttachments(msgspec.Struct, frozen=True):
     volume: Volume
     attachments: tuple[Attachment, ...]
     type_name: str
+
+
+class VolumeNow(msgspec.Struct, frozen=True):
+    """A volume (a deleted one too) and its live attachments, as they are at this moment of a transaction."""
+
+    volume: Volume
+    attachments: tuple[Attachment, ...]
 
 
 class Hold(msgspec.Struct, frozen=True):

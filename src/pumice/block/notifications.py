@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pumice.block import queries
-from pumice.block.model import Attachment, Snapshot, Volume
+from pumice.block.model import Attachment, Snapshot, Volume, VolumeNow
 from pumice.caller import Caller
 from pumice.clock import isoformat
 from pumice.db.engine import Transaction
@@ -74,17 +74,25 @@ def snapshot_payload(snapshot: Snapshot, availability_zone: str) -> dict[str, An
 
 
 def notify_volume(
-    tx: Transaction, volume_id: str, event: str, caller: Caller, extra: Mapping[str, Any] | None = None
+    tx: Transaction,
+    volume_id: str,
+    event: str,
+    caller: Caller,
+    extra: Mapping[str, Any] | None = None,
+    *,
+    now: VolumeNow | None = None,
 ) -> None:
-    """Write `volume.<event>`, e.g. "create.start", of the volume as it is now (a deleted one too)."""
-    volume = queries.volume_even_deleted(tx, volume_id)
-    if volume is None:
+    """Write `volume.<event>`, e.g. "create.start", of the volume as it is now (a deleted one too).
+
+    now: what it is, where the caller has just read it."""
+    now = now or queries.volume_now(tx, volume_id)
+    if now is None:
         return
-    payload = volume_payload(volume, queries.attachments_of(tx, [volume_id]))
+    volume = now.volume
     emit(
         tx,
         f"volume.{event}",
-        {**payload, **(extra or {})},
+        {**volume_payload(volume, now.attachments), **(extra or {})},
         caller=caller,
         resource_id=volume.id,
         project_id=volume.project_id,

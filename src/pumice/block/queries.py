@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import bindparam, select
 
-from pumice.block.model import Attachment, Hold, Pool, Service, Snapshot, Volume, VolumeType, VolumeWithAttachments
+from pumice.block.model import (
+    Attachment,
+    Hold,
+    Pool,
+    Service,
+    Snapshot,
+    Volume,
+    VolumeNow,
+    VolumeType,
+    VolumeWithAttachments,
+)
 from pumice.db.engine import Transaction
 from pumice.db.rows import columns
 from pumice.db.schema import attachments, pools, services, snapshots, volume_holds, volume_types, volumes
@@ -95,6 +105,12 @@ def volume_even_deleted(tx: Transaction, volume_id: str) -> Volume | None:
     """A volume, deleted or not (until it is purged)."""
     row = tx.execute(_ANY_VOLUME, {"id": volume_id}).one_or_none()
     return None if row is None else Volume(*row)
+
+
+def volume_now(tx: Transaction, volume_id: str) -> VolumeNow | None:
+    """A volume, deleted or not, and its live attachments."""
+    volume = volume_even_deleted(tx, volume_id)
+    return None if volume is None else VolumeNow(volume, tuple(attachments_of(tx, [volume_id])))
 
 
 def snapshot_even_deleted(tx: Transaction, snapshot_id: str) -> Snapshot | None:

@@ -14,6 +14,7 @@ import msgspec
 from pumice.block.transitions import is_migrating, running_word
 
 Life = Literal["making", "there", "broken", "going", "gone"]
+Stage = Literal["reserved", "connected", "attached", "released"]
 
 
 class LiveOperation(msgspec.Struct, frozen=True):
@@ -26,7 +27,7 @@ class LiveOperation(msgspec.Struct, frozen=True):
 class AttachmentFacts(msgspec.Struct, frozen=True):
     """What is known of one attachment."""
 
-    stage: Literal["reserved", "connected", "attached", "released"]
+    stage: Stage
     failed: bool = False
     operation: LiveOperation | None = None
 

@@ -10,14 +10,15 @@ Types, errors and rows are SQLAlchemy's: the same processors for parameters and 
 handling of connections that proved dead.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Executable
-from sqlalchemy.engine import Connection, IteratorResult
+from sqlalchemy.engine import Connection, IteratorResult, MappingResult, Row
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.engine.result import SimpleResultMetaData
+from sqlalchemy.exc import MultipleResultsFound, NoResultFound
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import SelectBase
@@ -28,10 +29,78 @@ _AFTER = 3
 """Sightings of one statement object before it is compiled here: those that are built for one execution never are."""
 
 
-class Rows(IteratorResult[*tuple[Any, ...]]):
-    """The rows of one execution, all of them fetched; `rowcount` is that of an UPDATE, DELETE or INSERT."""
+class Rows:
+    """The rows of one execution, all of them fetched, with those methods of SQLAlchemy's results that are used here;
+    `rowcount` is that of an UPDATE, DELETE or INSERT."""
 
-    rowcount = -1
+    __slots__ = ("_metadata", "_raw", "rowcount")
+
+    def __init__(self, metadata: SimpleResultMetaData, raw: list[tuple[Any, ...]], rowcount: int) -> None:
+        self._metadata, self._raw, self.rowcount = metadata, raw, rowcount
+
+    def __iter__(self) -> Iterator[Row[*tuple[Any, ...]]]:
+        return map(self._row, self._raw)
+
+    def all(self) -> list[Row[*tuple[Any, ...]]]:
+        return [self._row(raw) for raw in self._raw]
+
+    fetchall = all
+
+    def first(self) -> Row[*tuple[Any, ...]] | None:
+        return self._row(self._raw[0]) if self._raw else None
+
+    def one_or_none(self) -> Row[*tuple[Any, ...]] | None:
+        """Raises MultipleResultsFound."""
+        if len(self._raw) > 1:
+            raise MultipleResultsFound("Multiple rows were found when one or none was required")
+        return self.first()
+
+    def one(self) -> Row[*tuple[Any, ...]]:
+        """Raises MultipleResultsFound, NoResultFound."""
+        row = self.one_or_none()
+        if row is None:
+            raise NoResultFound("No row was found when one was required")
+        return row
+
+    def scalar(self) -> Any:
+        """The first row's first column; None when there is no row."""
+        row = self.first()
+        return None if row is None else row[0]
+
+    def scalar_one_or_none(self) -> Any:
+        """Raises MultipleResultsFound."""
+        row = self.one_or_none()
+        return None if row is None else row[0]
+
+    def scalar_one(self) -> Any:
+        """Raises MultipleResultsFound, NoResultFound."""
+        return self.one()[0]
+
+    def scalars(self) -> "Scalars":
+        return Scalars(row[0] for row in self)
+
+    def mappings(self) -> MappingResult:
+        return self._result().mappings()
+
+    def partitions(self, size: int) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
+        return self._result().partitions(size)
+
+    def _row(self, raw: tuple[Any, ...]) -> Row[*tuple[Any, ...]]:
+        metadata = self._metadata
+        return Row(metadata, metadata._processors, metadata._key_to_index, raw)
+
+    def _result(self) -> IteratorResult[*tuple[Any, ...]]:
+        return IteratorResult(self._metadata, iter(self._raw))
+
+
+class Scalars(list[Any]):
+    """The first columns of rows."""
+
+    def all(self) -> list[Any]:
+        return self
+
+    def first(self) -> Any:
+        return self[0] if self else None
 
 
 class _Seen:
@@ -80,11 +149,8 @@ class _Compiled:
     def rows(self, cursor: Any) -> Rows:
         """What the driver's cursor has, all of it."""
         if not self.returns_rows:
-            rows = Rows(_NOTHING, iter(()))
-        else:
-            rows = Rows(self._metadata or self._described(cursor.description), iter(cursor.fetchall()))
-        rows.rowcount = cursor.rowcount
-        return rows
+            return Rows(_NOTHING, [], cursor.rowcount)
+        return Rows(self._metadata or self._described(cursor.description), cursor.fetchall(), cursor.rowcount)
 
     def _described(self, description: Sequence[Sequence[Any]]) -> SimpleResultMetaData:
         processors = [

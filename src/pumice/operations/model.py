@@ -180,7 +180,7 @@ class Operation(Generic[A]):
     subject: str
     steps: tuple[Step[A], ...]
     failed: Callable[[Transaction, Run[A], str], None]
-    settle: Callable[[Transaction, Run[A]], None]
+    settle: Callable[[Transaction, Run[A]], object]
     cancellable: bool = True
     """False: once started it only goes forward (deletes)."""
     forward_only: bool = False

@@ -11,12 +11,16 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
-from pumice.db.engine import Database
+from pumice.db.engine import Database, Transaction
 from pumice.errors import DeadlineExceeded, NotFound
 from pumice.operations import store
 from pumice.operations.model import OperationRow
+
+T = TypeVar("T")
+Read = Callable[[Callable[[Transaction], Any]], Awaitable[Any]]
 
 _POLL_SECONDS = 0.5
 
@@ -37,6 +41,18 @@ class OperationWaiter:
         """The operation once it is done or undone (then `error` says why). deadline: seconds from now.
 
         Raises DeadlineExceeded, NotFound."""
+        return await self.wait_then(operation_id, deadline, lambda _tx, row: row, self._database.call_read)
+
+    async def wait_then(
+        self, operation_id: str, deadline: float, then: Callable[[Transaction, OperationRow], T], read: Read
+    ) -> T:
+        """`then(tx, row)` of the ended operation, in the same transaction that saw its end. Raises as `wait` does, and
+        what `then` raises. read: runs a function with a read transaction, as `Database.call_read` does."""
+
+        def look(tx: Transaction) -> tuple[T] | None:
+            row = _ended(store.get(tx, operation_id), operation_id)
+            return None if row is None else (then(tx, row),)
+
         loop = asyncio.get_running_loop()
         moved = asyncio.Event()
 
@@ -50,9 +66,9 @@ class OperationWaiter:
         try:
             while True:
                 moved.clear()
-                row = _ended(await self._database.call_read(store.get, operation_id), operation_id)
-                if row is not None:
-                    return row
+                seen: tuple[T] | None = await read(look)
+                if seen is not None:
+                    return seen[0]
                 left = end - time.monotonic()
                 if left <= 0:
                     raise DeadlineExceeded

@@ -379,8 +379,9 @@ class _Exchange:
 
     async def _after(self, call: Call, pending: Pending, waited: Await) -> Outcome:
         """The answer once the operation has ended; nothing of the database is held meanwhile."""
-        row = await self.edge.services.waiter.wait(waited.operation_id, waited.deadline)
-        answered, result = await self.edge.reads.run(complete, call, waited, row)
+        answered, result = await self.edge.services.waiter.wait_then(
+            waited.operation_id, waited.deadline, lambda tx, row: complete(tx, call, waited, row), self.edge.reads.run
+        )
         if pending.key is not None:
             await self.edge.services.database.call_write(store, pending, result)
         return answered

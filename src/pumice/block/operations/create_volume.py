@@ -70,9 +70,9 @@ def mark_broken(tx: Transaction, run: Run[CreateVolume], reason: str) -> None:
 
 def announce(tx: Transaction, run: Run[CreateVolume]) -> None:
     """The status is derived last; the event tells the status that is seen then."""
-    settle_volume(tx, run)
+    now = settle_volume(tx, run)
     if run.row.state == "done":
-        notify_volume(tx, run.arguments.volume_id, "create.end", caller_of(run.row))
+        notify_volume(tx, run.arguments.volume_id, "create.end", caller_of(run.row), now=now)
 
 
 CREATE_VOLUME = Operation(

@@ -7,8 +7,7 @@ finish    the row and its marks are gone
 import msgspec
 
 from pumice.block.notifications import notify_snapshot
-from pumice.block.operations.delete_volume import forget_snapshots
-from pumice.block.operations.settling import at_backend, settle_snapshot, tell_user
+from pumice.block.operations.settling import at_backend, forget_snapshots, settle_snapshot, tell_user
 from pumice.db.engine import Transaction
 from pumice.operations.model import Operation, Run, Step, caller_of
 

@@ -6,13 +6,17 @@ finish              rows, holds and marks are gone
 """
 
 import msgspec
-from sqlalchemy import delete, update
 
 from pumice.block.facts import refresh_snapshot
 from pumice.block.notifications import notify_snapshot, notify_volume
-from pumice.block.operations.settling import at_backend, settle_volume, tell_user
+from pumice.block.operations.settling import (
+    at_backend,
+    forget_snapshots,
+    forget_volume,
+    settle_volume,
+    tell_user,
+)
 from pumice.db.engine import Transaction
-from pumice.db.schema import marks, snapshots, volume_holds, volumes
 from pumice.operations.model import Operation, Run, Step, caller_of
 
 
@@ -41,24 +45,8 @@ def remove(run: Run[DeleteVolume]) -> None:
 
 
 def mark_gone(tx: Transaction, run: Run[DeleteVolume]) -> None:
-    volume_id = run.arguments.volume_id
     forget_snapshots(tx, run.arguments.snapshot_ids)
-    tx.execute(delete(volume_holds).where(volume_holds.c.volume_id == volume_id))
-    tx.execute(delete(marks).where(marks.c.resource_id == volume_id))
-    tx.execute(
-        update(volumes).where(volumes.c.id == volume_id).values(life="gone", deleted_at=tx.now, updated_at=tx.now)
-    )
-
-
-def forget_snapshots(tx: Transaction, snapshot_ids: tuple[str, ...]) -> None:
-    """Rows of snapshots that the backend has forgotten."""
-    if snapshot_ids:
-        tx.execute(delete(marks).where(marks.c.resource_id.in_(snapshot_ids)))
-        tx.execute(
-            update(snapshots)
-            .where(snapshots.c.id.in_(snapshot_ids))
-            .values(life="gone", deleted_at=tx.now, updated_at=tx.now)
-        )
+    forget_volume(tx, run.arguments.volume_id)
 
 
 def tell(tx: Transaction, run: Run[DeleteVolume], reason: str) -> None:
@@ -69,11 +57,11 @@ def tell(tx: Transaction, run: Run[DeleteVolume], reason: str) -> None:
 def announce(tx: Transaction, run: Run[DeleteVolume]) -> None:
     for snapshot_id in run.arguments.snapshot_ids:
         refresh_snapshot(tx, snapshot_id)
-    settle_volume(tx, run)
+    now = settle_volume(tx, run)
     if run.row.state == "done":
         for snapshot_id in run.arguments.snapshot_ids:
             notify_snapshot(tx, snapshot_id, "delete.end", caller_of(run.row))
-        notify_volume(tx, run.arguments.volume_id, "delete.end", caller_of(run.row))
+        notify_volume(tx, run.arguments.volume_id, "delete.end", caller_of(run.row), now=now)
 
 
 DELETE_VOLUME = Operation(

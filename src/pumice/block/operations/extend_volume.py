@@ -81,9 +81,9 @@ def tell(tx: Transaction, run: Run[ExtendVolume], reason: str) -> None:
 
 
 def announce(tx: Transaction, run: Run[ExtendVolume]) -> None:
-    settle_volume(tx, run)
+    now = settle_volume(tx, run)
     if run.row.state == "done":
-        notify_volume(tx, run.arguments.volume_id, "resize.end", caller_of(run.row))
+        notify_volume(tx, run.arguments.volume_id, "resize.end", caller_of(run.row), now=now)
 
 
 EXTEND_VOLUME = Operation(

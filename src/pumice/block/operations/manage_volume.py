@@ -11,16 +11,15 @@ backend.list_unmanaged                  list: the answer is the operation's resu
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, update
+from sqlalchemy import update
 
 from pumice.block import queries, quotas
 from pumice.block.facts import refresh_snapshot, refresh_volume
 from pumice.block.model import GIB
 from pumice.block.notifications import notify_snapshot, notify_volume
-from pumice.block.operations.delete_volume import forget_snapshots
-from pumice.block.operations.settling import at_backend, break_volume, tell_user
+from pumice.block.operations.settling import at_backend, break_volume, forget_snapshots, forget_volume, tell_user
 from pumice.db.engine import Transaction
-from pumice.db.schema import marks, snapshots, volume_holds, volumes
+from pumice.db.schema import snapshots, volumes
 from pumice.operations.model import Operation, Run, Step, StepFailed, caller_of
 from pumice.storage.contract import Kind
 
@@ -108,10 +107,7 @@ def mark_gone(tx: Transaction, run: Run[Managed]) -> None:
     if wanted.kind == "snapshot":
         forget_snapshots(tx, (wanted.thing_id,))
         return
-    tx.execute(delete(volume_holds).where(volume_holds.c.volume_id == wanted.thing_id))
-    tx.execute(delete(marks).where(marks.c.resource_id == wanted.thing_id))
-    gone = {"life": "gone", "deleted_at": tx.now, "updated_at": tx.now}
-    tx.execute(update(volumes).where(volumes.c.id == wanted.thing_id).values(gone))
+    forget_volume(tx, wanted.thing_id)
 
 
 def tell(tx: Transaction, run: Run[Managed], reason: str) -> None:

@@ -93,10 +93,10 @@ def tell(tx: Transaction, run: Run[MigrateVolume], reason: str) -> None:
 
 
 def announce(tx: Transaction, run: Run[MigrateVolume]) -> None:
-    settle_volume(tx, run)
+    now = settle_volume(tx, run)
     if run.row.state == "done":
         event = "retype.end" if run.row.kind == RETYPE_VOLUME.kind else "migrate.end"
-        notify_volume(tx, run.arguments.volume_id, event, caller_of(run.row))
+        notify_volume(tx, run.arguments.volume_id, event, caller_of(run.row), now=now)
 
 
 def remove_copy(run: Run[RemoveCopy]) -> None:

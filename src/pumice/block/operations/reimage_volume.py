@@ -57,9 +57,9 @@ def tell(tx: Transaction, run: Run[ReimageVolume], reason: str) -> None:
 
 
 def announce(tx: Transaction, run: Run[ReimageVolume]) -> None:
-    settle_volume(tx, run)
+    now = settle_volume(tx, run)
     if run.row.state == "done":
-        notify_volume(tx, run.arguments.volume_id, "reimage.end", caller_of(run.row))
+        notify_volume(tx, run.arguments.volume_id, "reimage.end", caller_of(run.row), now=now)
 
 
 REIMAGE_VOLUME = Operation(

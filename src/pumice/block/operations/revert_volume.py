@@ -45,9 +45,9 @@ def tell(tx: Transaction, run: Run[RevertVolume], reason: str) -> None:
 
 def announce(tx: Transaction, run: Run[RevertVolume]) -> None:
     refresh_snapshot(tx, run.arguments.snapshot_id)
-    settle_volume(tx, run)
+    now = settle_volume(tx, run)
     if run.row.state == "done":
-        notify_volume(tx, run.arguments.volume_id, "revert.end", caller_of(run.row))
+        notify_volume(tx, run.arguments.volume_id, "revert.end", caller_of(run.row), now=now)
 
 
 REVERT_VOLUME = Operation(

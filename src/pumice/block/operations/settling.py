@@ -1,14 +1,15 @@
 """What the operations of block storage share: places, settling, what is written when one fails."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from pumice.block import messages
 from pumice.block.facts import refresh_snapshot, refresh_volume
+from pumice.block.model import VolumeNow
 from pumice.db.engine import Transaction
-from pumice.db.schema import snapshots, volumes
+from pumice.db.schema import marks, snapshots, volume_holds, volumes
 from pumice.operations.model import ANYWHERE, OperationRow, backend_place
 
 
@@ -25,9 +26,9 @@ def at_backend(arguments: Any, _results: Mapping[str, Any]) -> str:
     return ANYWHERE if backend is None else backend_place(backend)
 
 
-def settle_volume(tx: Transaction, run: Any) -> None:
-    """Rewrite what is derived of the volume that the operation is about."""
-    refresh_volume(tx, run.arguments.volume_id)
+def settle_volume(tx: Transaction, run: Any) -> VolumeNow | None:
+    """Rewrite what is derived of the volume that the operation is about; it as it is then."""
+    return refresh_volume(tx, run.arguments.volume_id)
 
 
 def settle_snapshot(tx: Transaction, run: Any) -> None:
@@ -38,6 +39,27 @@ def settle_snapshot(tx: Transaction, run: Any) -> None:
 def break_volume(tx: Transaction, volume_id: str, reason: str) -> None:
     """The volume has no usable data, and says why."""
     tx.execute(update(volumes).where(volumes.c.id == volume_id).values(life="broken", broken_reason=reason))
+
+
+def forget_volume(tx: Transaction, volume_id: str) -> None:
+    """The row of a volume that the backend has forgotten, or that is not managed any more; its holds and marks go."""
+    tx.execute(_UNHOLD, {"of_volume": volume_id})
+    tx.execute(_UNMARK, {"of_type": "volume", "of_id": volume_id})
+    tx.execute(_VOLUME_GONE, {"key": volume_id, "now": tx.now})
+
+
+def forget_snapshots(tx: Transaction, snapshot_ids: Iterable[str]) -> None:
+    """The same for snapshots."""
+    for snapshot_id in snapshot_ids:
+        tx.execute(_UNMARK, {"of_type": "snapshot", "of_id": snapshot_id})
+        tx.execute(_SNAPSHOT_GONE, {"key": snapshot_id, "now": tx.now})
+
+
+_UNHOLD = delete(volume_holds).where(volume_holds.c.volume_id == bindparam("of_volume"))
+_UNMARK = delete(marks).where(marks.c.resource_type == bindparam("of_type"), marks.c.resource_id == bindparam("of_id"))
+_GONE = {"life": "gone", "deleted_at": bindparam("now"), "updated_at": bindparam("now")}
+_VOLUME_GONE = update(volumes).where(volumes.c.id == bindparam("key")).values(_GONE)
+_SNAPSHOT_GONE = update(snapshots).where(snapshots.c.id == bindparam("key")).values(_GONE)
 
 
 def tell_user(
