@@ -41,8 +41,11 @@ class ManualClock(Clock):
         self._now += microseconds
 
 
+@lru_cache(maxsize=16384)
 def isoformat(microseconds: int | None) -> str | None:
-    """`2026-11-21T10:00:00.000000`, as the Block Storage API prints times (no zone); None stays None."""
+    """`2026-11-21T10:00:00.000000`, as the Block Storage API prints times (no zone); None stays None.
+
+    Cached: two times a volume are a third of what a list of volumes costs to render, and lists are asked again."""
     if microseconds is None:
         return None
     seconds, fraction = divmod(microseconds, SECOND)

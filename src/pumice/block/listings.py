@@ -2,9 +2,10 @@
 
 from ast import literal_eval
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, false, select, true
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, false, select, true
 
 from pumice.block import queries
 from pumice.block.model import Attachment, Snapshot, VolumeWithAttachments
@@ -227,8 +228,8 @@ def parse(listing: Listing, caller: Caller, params: Mapping[str, str]) -> PageRe
 
 def page_of_volumes(tx: Transaction, caller: Caller, params: Mapping[str, str]) -> Page[VolumeWithAttachments]:
     """A page of volumes as their views show them: two statements (three with a marker or a count)."""
-    statement = _owned(queries.VOLUMES_WITH_TYPE, volumes.c, caller, params)
-    page = VOLUMES.page(tx, statement, parse(VOLUMES, caller, params), tuple)
+    statement, owner = _VOLUMES.of(caller, params)
+    page = VOLUMES.page(tx, statement, parse(VOLUMES, caller, params), tuple, owner)
     return Page(queries.with_attachments(tx, page.items), page.next_marker, page.total)
 
 
@@ -242,10 +243,10 @@ class Summary(msgspec.Struct, frozen=True):
 
 def summary_of_volumes(tx: Transaction, caller: Caller, params: Mapping[str, str]) -> Summary:
     """The volumes that a list with these filters has. One statement."""
-    listed = _owned(queries.VOLUMES_WITH_TYPE, volumes.c, caller, params)
+    listed, owner = _VOLUMES.of(caller, params)
     listed = VOLUMES.filtered(listed, parse(VOLUMES, caller, params))
     count, size, values = 0, 0, dict[str, set[str]]()
-    for found, metadata in tx.execute(listed.with_only_columns(volumes.c.size, volumes.c.metadata)):
+    for found, metadata in tx.execute(listed.with_only_columns(volumes.c.size, volumes.c.metadata), owner):
         count, size = count + 1, size + found
         for key, value in metadata.items():
             values.setdefault(key, set()).add(value)
@@ -254,19 +255,29 @@ def summary_of_volumes(tx: Transaction, caller: Caller, params: Mapping[str, str
 
 def page_of_snapshots(tx: Transaction, caller: Caller, params: Mapping[str, str]) -> Page[Snapshot]:
     """A page of snapshots: one statement (two or three with a marker or a count)."""
-    statement = _owned(select(*queries.SNAPSHOT), snapshots.c, caller, params)
-    return SNAPSHOTS.page(tx, statement, parse(SNAPSHOTS, caller, params), lambda row: Snapshot(*row))
+    statement, owner = _SNAPSHOTS.of(caller, params)
+    return SNAPSHOTS.page(tx, statement, parse(SNAPSHOTS, caller, params), lambda row: Snapshot(*row), owner)
 
 
 def page_of_attachments(tx: Transaction, caller: Caller, params: Mapping[str, str]) -> Page[Attachment]:
     """A page of attachments: one statement (two or three with a marker or a count)."""
-    statement = _owned(select(*queries.ATTACHMENT), attachments.c, caller, params)
-    return ATTACHMENTS.page(tx, statement, parse(ATTACHMENTS, caller, params), lambda row: Attachment(*row))
+    statement, owner = _ATTACHMENTS.of(caller, params)
+    return ATTACHMENTS.page(tx, statement, parse(ATTACHMENTS, caller, params), lambda row: Attachment(*row), owner)
 
 
-def _owned(
-    statement: Select[tuple[object, ...]], c: object, caller: Caller, params: Mapping[str, str]
-) -> Select[tuple[object, ...]]:
-    statement = statement.where(c.deleted_at.is_(None))  # type: ignore[attr-defined]
-    project = scope(caller, params)
-    return statement if project is None else statement.where(c.project_id == project)  # type: ignore[attr-defined]
+class _Live:
+    """The statements that list what is not deleted: of everybody, and of one project (parameter `owner`)."""
+
+    def __init__(self, statement: Select[Any], table: Table) -> None:
+        self._all = statement.where(table.c.deleted_at.is_(None))
+        self._owned = self._all.where(table.c.project_id == bindparam("owner"))
+
+    def of(self, caller: Caller, params: Mapping[str, str]) -> tuple[Select[Any], dict[str, Any]]:
+        """The one that the caller may have, with its parameters. Raises InvalidField."""
+        project = scope(caller, params)
+        return (self._all, {}) if project is None else (self._owned, {"owner": project})
+
+
+_VOLUMES = _Live(queries.VOLUMES_WITH_TYPE, volumes)
+_SNAPSHOTS = _Live(select(*queries.SNAPSHOT), snapshots)
+_ATTACHMENTS = _Live(select(*queries.ATTACHMENT), attachments)

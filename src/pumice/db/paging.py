@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Table, and_, false, func, or_, tuple_
+from sqlalchemy import ColumnElement, Integer, Select, Table, and_, bindparam, false, func, or_, tuple_
 
 from pumice import clock
 from pumice.db.engine import Transaction
@@ -31,6 +31,8 @@ MAX_LIMIT = 1000
 _MAX_OFFSET = 2**31 - 1
 _MAX_PARTS = 16
 """Sort keys of a list, comparisons of a filter: each becomes a part of the statement."""
+_KEPT = 100
+"""Statements of a listing."""
 
 Direction = Literal["asc", "desc"]
 Filter = Callable[[str, str], ColumnElement[bool]]
@@ -84,6 +86,7 @@ class Listing:
         self.full_page_links = full_page_links
         """Every full page has a next one, though it may be empty: what clients of the Block Storage API know."""
         self.marker_error = marker_error
+        self._kept: dict[Any, Select[Any]] = {}
 
     def parse(self, params: Mapping[str, str], *, ignore: Sequence[str] = ()) -> PageRequest:
         """The request of a query's parameters. Filters named in `ignore` are left out. Raises InvalidField."""
@@ -98,26 +101,57 @@ class Listing:
         )
 
     def page(
-        self, tx: Transaction, statement: Select[Any], request: PageRequest, record: Callable[[Any], T]
+        self,
+        tx: Transaction,
+        statement: Select[Any],
+        request: PageRequest,
+        record: Callable[[Any], T],
+        parameters: Mapping[str, Any] | None = None,
     ) -> Page[T]:
         """One page of the statement's rows as records with an `id`. A marker that is none of those rows (before the
-        request's filters) raises BadRequest, or what the listing says: what the caller may not see is no marker."""
-        everything, statement = statement, self.filtered(statement, request)
-        order = self._order(request)
-        total = None
+        request's filters) raises BadRequest, or what the listing says: what the caller may not see is no marker.
+
+        parameters: of a statement that was made once; what is made of it for a page without filters is kept too."""
+        given, total = dict(parameters or {}), None
         if request.with_count:
-            counted = statement.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
-            total = int(tx.execute(counted).scalar_one())
-        if request.marker is not None:
-            statement = statement.where(self._after(tx, everything, request.marker, order))
-        statement = statement.order_by(*(_ordered(column, direction) for column, direction in order))
-        if request.offset:
-            statement = statement.offset(request.offset)
-        rows = tx.execute(statement.limit(request.limit + 1).add_columns(self.key.label("page_key"))).all()
+            counted = self.filtered(statement, request).order_by(None)
+            counted = counted.with_only_columns(func.count(), maintain_column_froms=True)
+            total = int(tx.execute(counted, given).scalar_one())
+        keep = parameters is not None
+        values = None if request.marker is None else self._values(tx, statement, request, given, keep)
+        if keep and not request.filters:
+            missing = None if values is None else tuple(value is None for value in values)
+            shape = (statement, request.sorts, missing, bool(request.offset))
+            asked = self._kept_as(shape, lambda: self._asked(statement, request, values))
+        else:
+            asked = self._asked(statement, request, values)
+        given |= {"page_limit": request.limit + 1}
+        given |= {"page_offset": request.offset} if request.offset else {}
+        given |= {f"after_{place}": value for place, value in enumerate(values or ()) if value is not None}
+        rows = tx.execute(asked, given).all()
         more = len(rows) > request.limit or (self.full_page_links and len(rows) == request.limit)
         rows = rows[: request.limit]
-        items = [record(row[:-1]) for row in rows]
-        return Page(items, str(rows[-1][-1]) if more and rows else None, total)
+        return Page([record(row[:-1]) for row in rows], str(rows[-1][-1]) if more and rows else None, total)
+
+    def _asked(self, statement: Select[Any], request: PageRequest, values: Sequence[Any] | None) -> Select[Any]:
+        """The statement of the page behind the row with these values of the sort keys."""
+        order = self._order(request)
+        statement = self.filtered(statement, request)
+        if values is not None:
+            statement = statement.where(_after(order, values))
+        statement = statement.order_by(*(_ordered(column, direction) for column, direction in order))
+        if request.offset:
+            statement = statement.offset(bindparam("page_offset", type_=Integer))
+        statement = statement.limit(bindparam("page_limit", type_=Integer))
+        return statement.add_columns(self.key.label("page_key"))
+
+    def _kept_as(self, shape: Any, make: Callable[[], Select[Any]]) -> Select[Any]:
+        kept = self._kept.get(shape)
+        if kept is None:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            kept = self._kept[shape] = make()
+        return kept
 
     def _limit(self, text: str) -> int:
         """The Block Storage API answers an empty list for 0, the others refuse it."""
@@ -133,28 +167,22 @@ class Listing:
             order.append((self.key, order[-1][1] if order else "asc"))
         return order
 
-    def _after(
-        self,
-        tx: Transaction,
-        statement: Select[Any],
-        marker: str,
-        order: Sequence[tuple[ColumnElement[Any], Direction]],
-    ) -> ColumnElement[bool]:
-        marked = statement.order_by(None).with_only_columns(
-            *(column for column, _ in order), maintain_column_froms=True
-        )
-        values = tx.execute(marked.where(self.key == marker)).first()
+    def _values(
+        self, tx: Transaction, statement: Select[Any], request: PageRequest, given: Mapping[str, Any], keep: bool
+    ) -> Sequence[Any]:
+        """What the marker's row has of the sort keys."""
+
+        def make() -> Select[Any]:
+            columns = (column for column, _ in self._order(request))
+            marked = statement.order_by(None).with_only_columns(*columns, maintain_column_froms=True)
+            return marked.where(self.key == bindparam("page_marker"))
+
+        asked = self._kept_as((statement, request.sorts), make) if keep else make()
+        values = tx.execute(asked, {**given, "page_marker": request.marker}).first()
         if values is None:
-            raise self.marker_error(f"marker {marker[:64]!r} is no id of the list ({self.noun.lower()}).")
-        directions = {direction for _, direction in order}
-        if len(directions) == 1 and not any(_nullable(column) for column, _ in order):
-            left, right = tuple_(*(column for column, _ in order)), tuple_(*values)
-            return left > right if directions == {"asc"} else left < right
-        alternatives = []
-        for place, (column, direction) in enumerate(order):
-            same = [_same(earlier, values[index]) for index, (earlier, _) in enumerate(order[:place])]
-            alternatives.append(and_(*same, _beyond(column, direction, values[place])))
-        return or_(*alternatives)
+            shown = str(request.marker)[:64]
+            raise self.marker_error(f"marker {shown!r} is no id of the list ({self.noun.lower()}).")
+        return values
 
     def _sorts(self, params: Mapping[str, str]) -> tuple[tuple[str, Direction], ...]:
         if params.get("sort"):
@@ -184,6 +212,23 @@ class Listing:
         if direction == "desc":
             return key, "desc"
         raise InvalidField("sort", direction, "directions are asc and desc")
+
+
+def _after(order: Sequence[tuple[ColumnElement[Any], Direction]], values: Sequence[Any]) -> ColumnElement[bool]:
+    """The rows behind the one with these values: parameters `after_0`, `after_1`, ... that are not NULL."""
+    bound = [
+        None if value is None else bindparam(f"after_{place}", type_=column.type)
+        for place, ((column, _), value) in enumerate(zip(order, values, strict=True))
+    ]
+    directions = {direction for _, direction in order}
+    if len(directions) == 1 and not any(_nullable(column) for column, _ in order):
+        left, right = tuple_(*(column for column, _ in order)), tuple_(*bound)
+        return left > right if directions == {"asc"} else left < right
+    alternatives = []
+    for place, (column, direction) in enumerate(order):
+        same = [_same(earlier, bound[index]) for index, (earlier, _) in enumerate(order[:place])]
+        alternatives.append(and_(*same, _beyond(column, direction, bound[place])))
+    return or_(*alternatives)
 
 
 def text_filter(column: ColumnElement[Any]) -> Filter:

@@ -26,7 +26,7 @@ DETAIL = SUMMARY.extended(
     Field("swap", lambda flavor: flavor.swap or "", until="2.74"),
     Field("swap", since="2.75"),
     Field("OS-FLV-EXT-DATA:ephemeral", lambda flavor: flavor.ephemeral),
-    Field("OS-FLV-DISABLED:disabled", lambda flavor: False),
+    Field("OS-FLV-DISABLED:disabled", fixed=False),
     Field("os-flavor-access:is_public", lambda flavor: flavor.is_public),
     Field("rxtx_factor", lambda flavor: 1.0),
     Field("extra_specs", since="2.61"),

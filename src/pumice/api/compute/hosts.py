@@ -1,6 +1,5 @@
 """Where servers run: /os-availability-zone, and for administrators /os-services, /os-hypervisors, /os-aggregates."""
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -31,11 +30,6 @@ _UNKNOWN = 0
 """Space for local disks is not reported."""
 
 
-def _counted(name: str, get: Callable[[Hypervisor], Any]) -> Field:
-    """What a host has and uses, in the versions that show it."""
-    return Field(name, get, until="2.87")
-
-
 SUMMARY = View(
     "hypervisor",
     Field("id", lambda found: found.service.id),
@@ -47,19 +41,19 @@ DETAIL = SUMMARY.extended(
     Field("hypervisor_type", lambda found: found.host.hypervisor_type),
     Field("hypervisor_version", lambda found: _number(found.host.hypervisor_version)),
     Field("host_ip", lambda found: found.host.connector.get("ip")),
-    Field("uptime", lambda found: None, since="2.88"),
-    _counted("vcpus", lambda found: found.host.vcpus),
-    _counted("vcpus_used", lambda found: found.used.cores),
-    _counted("memory_mb", lambda found: found.host.memory_mib),
-    _counted("memory_mb_used", lambda found: found.used.ram),
-    _counted("free_ram_mb", lambda found: found.host.memory_mib - found.used.ram),
-    _counted("running_vms", lambda found: found.used.instances),
-    _counted("current_workload", lambda found: 0),
-    _counted("local_gb", lambda found: _UNKNOWN),
-    _counted("local_gb_used", lambda found: _UNKNOWN),
-    _counted("free_disk_gb", lambda found: _UNKNOWN),
-    _counted("disk_available_least", lambda found: None),
-    Field("cpu_info", lambda found: "", until="2.27"),
+    Field("uptime", fixed=None, since="2.88"),
+    Field("vcpus", "host.vcpus", until="2.87"),
+    Field("vcpus_used", "used.cores", until="2.87"),
+    Field("memory_mb", "host.memory_mib", until="2.87"),
+    Field("memory_mb_used", "used.ram", until="2.87"),
+    Field("free_ram_mb", lambda found: found.host.memory_mib - found.used.ram, until="2.87"),
+    Field("running_vms", "used.instances", until="2.87"),
+    Field("current_workload", fixed=0, until="2.87"),
+    Field("local_gb", fixed=_UNKNOWN, until="2.87"),
+    Field("local_gb_used", fixed=_UNKNOWN, until="2.87"),
+    Field("free_disk_gb", fixed=_UNKNOWN, until="2.87"),
+    Field("disk_available_least", fixed=None, until="2.87"),
+    Field("cpu_info", fixed="", until="2.27"),
     Field("cpu_info", lambda found: {}, since="2.28", until="2.87"),
     Field(
         "service",
@@ -148,7 +142,7 @@ SERVICE = View(
     Field("state", lambda service: "up" if service.up else "down"),
     Field("updated_at", lambda service: isoformat(service.reported_at)),
     Field("disabled_reason"),
-    Field("forced_down", lambda service: False, since="2.11"),
+    Field("forced_down", fixed=False, since="2.11"),
 )
 
 

@@ -27,7 +27,7 @@ EVENT = View(
     Field("start_time", lambda pair: isoformat(pair[1].start_time)),
     Field("finish_time", lambda pair: isoformat(pair[1].finish_time)),
     Field("result", lambda pair: pair[1].result),
-    Field("traceback", lambda pair: None, visible=lambda call: call.caller.is_admin),
+    Field("traceback", fixed=None, visible=lambda call: call.caller.is_admin),
     Field("hostId", lambda pair: host_id(pair[0].project_id, pair[1].host), since="2.62"),
     Field("host", lambda pair: pair[1].host, since="2.62", visible=lambda call: call.caller.is_admin),
     Field("details", lambda pair: pair[1].details, since="2.84"),

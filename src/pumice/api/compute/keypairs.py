@@ -27,9 +27,9 @@ MADE = LISTED.extended(Field("user_id"))
 SHOWN = MADE.extended(
     Field("id"),
     Field("created_at", lambda found: isoformat(found.created_at)),
-    Field("updated_at", lambda found: None),
-    Field("deleted_at", lambda found: None),
-    Field("deleted", lambda found: False),
+    Field("updated_at", fixed=None),
+    Field("deleted_at", fixed=None),
+    Field("deleted", fixed=False),
 )
 _PLAIN = re.compile(r"[A-Za-z0-9 _-]+")
 _WIDER = re.compile(r"[A-Za-z0-9 _.@-]+")

@@ -115,7 +115,7 @@ DETAIL = SUMMARY.extended(
     Field("host_status", lambda found: "UP" if found.server.host else "", since="2.16", visible=_is_admin),
     Field("description", lambda found: found.server.description, since="2.19"),
     Field("tags", lambda found: found.server.tags, since="2.26"),
-    Field("trusted_image_certificates", lambda found: None, since="2.63"),
+    Field("trusted_image_certificates", fixed=None, since="2.63"),
     Field("locked_reason", lambda found: found.server.locked_reason, since="2.73"),
     Field("pinned_availability_zone", lambda found: found.server.asked_zone, since="2.96"),
     Field("scheduler_hints", lambda found: {}, since="2.100"),

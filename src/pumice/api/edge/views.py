@@ -3,7 +3,9 @@
     VOLUME = View(
         "volume",
         Field("id"),                                              # record.id
+        Field("type", "kind.name"),                               # record.kind.name
         Field("bootable", lambda volume: str(volume.bootable).lower()),
+        Field("cluster_name", fixed=None),
         Field("links", lambda volume, call: call.links.pair(f"/volumes/{volume.id}")),
         Field("group_id", since="3.13"),
         Field("os-vol-host-attr:host", lambda volume: volume.host, visible=lambda call: call.caller.is_admin),
@@ -14,11 +16,11 @@
     VOLUME.items(volumes, call)       [{...}, ...]
     VOLUME.page(page, call)           {"volumes": [...], "volumes_links": [{"rel": "next", ...}]}
 
-A view is compiled once per microversion (and once per request for `visible`) into pairs of name and getter.
+A view is compiled once per microversion and per set of fields that the caller may see.
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
@@ -28,34 +30,68 @@ from pumice.api.edge.versions import FIRST, LAST, Microversion, version
 from pumice.db.paging import Page
 
 Getter = Callable[..., Any]
+_COMPUTED = object()
 
 
 class Field:
     """One field: its name in the answer and where it comes from.
 
-    get: `get(record)` or `get(record, call)`; without it the attribute of the same name.
+    get: `get(record)` or `get(record, call)`, or the path of an attribute; without it the attribute of the same name.
+    fixed: what it is, whatever the record.
     since, until: the microversions that have the field. visible: `visible(call)` is False: the field is left out."""
 
-    __slots__ = ("get", "name", "since", "until", "visible", "wants_call")
+    __slots__ = ("fixed", "get", "name", "path", "since", "until", "visible", "wants_call")
 
     def __init__(
         self,
         name: str,
-        get: Getter | None = None,
+        get: Getter | str | None = None,
         *,
+        fixed: Any = _COMPUTED,
         since: str | None = None,
         until: str | None = None,
         visible: Callable[[Call], bool] | None = None,
     ) -> None:
         self.name = name
-        self.get: Getter = get or attrgetter(name)
-        self.wants_call = get is not None and _positional(get) == 2
+        self.fixed = fixed
+        self.path = name if get is None else get if isinstance(get, str) else None
+        self.get: Getter = get if callable(get) else attrgetter(self.path or name)
+        self.wants_call = callable(get) and _positional(get) == 2
         self.since = version(since, FIRST)
         self.until = version(until, LAST)
         self.visible = visible
 
 
-_Compiled = tuple[tuple[tuple[str, Getter], ...], tuple[tuple[str, Getter], ...]]
+class _Compiled:
+    """A view's fields at one version, sorted by how they are found; answers keep the order in which they stand."""
+
+    __slots__ = ("_empty", "_names", "_plain", "_read", "_with_call")
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        computed = [field for field in fields if field.fixed is _COMPUTED]
+        paths = [field for field in computed if field.path is not None]
+        self._empty = {field.name: None if field.fixed is _COMPUTED else field.fixed for field in fields}
+        self._names = [field.name for field in paths]
+        self._read = _attributes([str(field.path) for field in paths])
+        self._plain = [(f.name, f.get) for f in computed if f.path is None and not f.wants_call]
+        self._with_call = [(f.name, f.get) for f in computed if f.wants_call]
+
+    def item(self, record: Any, call: Call) -> dict[str, Any]:
+        item = self._empty.copy()
+        item.update(zip(self._names, self._read(record), strict=False))
+        for name, get in self._plain:
+            item[name] = get(record)
+        for name, get in self._with_call:
+            item[name] = get(record, call)
+        return item
+
+
+def _attributes(paths: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """All of a record's attributes of these paths at once."""
+    if len(paths) > 1:
+        return attrgetter(*paths)
+    one = [attrgetter(path) for path in paths]
+    return lambda record: tuple(get(record) for get in one)
 
 
 class View:
@@ -78,20 +114,11 @@ class View:
         return View(self.name, *(field for field in self.fields if field.name not in names), plural=self.plural)
 
     def item(self, record: Any, call: Call) -> dict[str, Any]:
-        plain, with_call = self._for(call)
-        item = {name: get(record) for name, get in plain}
-        for name, get in with_call:
-            item[name] = get(record, call)
-        return item
+        return self._for(call).item(record, call)
 
     def items(self, records: Iterable[Any], call: Call) -> list[dict[str, Any]]:
-        plain, with_call = self._for(call)
-        items = [{name: get(record) for name, get in plain} for record in records]
-        if with_call:
-            for item, record in zip(items, records, strict=True):
-                for name, get in with_call:
-                    item[name] = get(record, call)
-        return items
+        item = self._for(call).item
+        return [item(record, call) for record in records]
 
     def render(self, record: Any, call: Call) -> dict[str, Any]:
         return {self.name: self.item(record, call)}
@@ -118,10 +145,7 @@ class View:
             visible = True if field.visible is None else next(answers)
             if visible and field.since <= asked <= field.until:
                 shown.append(field)
-        return (
-            tuple((field.name, field.get) for field in shown if not field.wants_call),
-            tuple((field.name, field.get) for field in shown if field.wants_call),
-        )
+        return _Compiled(shown)
 
 
 def next_link(call: Call, marker: str) -> str:

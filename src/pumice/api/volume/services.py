@@ -36,9 +36,9 @@ SERVICE = View(
     Field("updated_at", lambda service: isoformat(service.reported_at)),
     Field("disabled_reason", _reason),
     Field("frozen", lambda service: service.frozen, visible=lambda call: call.caller.is_admin),
-    Field("replication_status", lambda service: "disabled"),
-    Field("active_backend_id", lambda service: None),
-    Field("cluster", lambda service: None, since="3.7"),
+    Field("replication_status", fixed="disabled"),
+    Field("active_backend_id", fixed=None),
+    Field("cluster", fixed=None, since="3.7"),
     Field("backend_state", _state, since="3.49"),
 )
 

@@ -1,6 +1,5 @@
 """Volumes: POST, GET, PUT, DELETE /volumes (Block Storage API v3, "Volumes")."""
 
-from operator import attrgetter
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -26,6 +25,8 @@ def _admin(call: Call) -> bool:
 
 def _attachments(found: VolumeWithAttachments, call: Call) -> list[dict[str, Any]]:
     """Those that hold the volume for a server or host; what is only reserved is not shown, as clients expect."""
+    if not found.attachments:
+        return []
     admin = call.caller.is_admin
     return [_attachment(one, admin) for one in found.attachments if one.stage == "attached"]
 
@@ -51,53 +52,53 @@ def _metadata(found: VolumeWithAttachments) -> dict[str, str]:
 
 SUMMARY = View(
     "volume",
-    Field("id", attrgetter("volume.id")),
-    Field("name", attrgetter("volume.name")),
+    Field("id", "volume.id"),
+    Field("name", "volume.name"),
     Field("links", lambda found, call: call.links.pair(f"/volumes/{found.volume.id}")),
 )
 
 CREATED = View(
     "volume",
-    Field("id", attrgetter("volume.id")),
-    Field("name", attrgetter("volume.name")),
-    Field("description", attrgetter("volume.description")),
-    Field("status", attrgetter("volume.status")),
-    Field("size", attrgetter("volume.size")),
-    Field("availability_zone", attrgetter("volume.availability_zone")),
+    Field("id", "volume.id"),
+    Field("name", "volume.name"),
+    Field("description", "volume.description"),
+    Field("status", "volume.status"),
+    Field("size", "volume.size"),
+    Field("availability_zone", "volume.availability_zone"),
     Field("created_at", lambda found: isoformat(found.volume.created_at)),
     Field("updated_at", lambda found: isoformat(found.volume.updated_at)),
-    Field("volume_type", attrgetter("type_name")),
-    Field("user_id", attrgetter("volume.user_id")),
+    Field("volume_type", "type_name"),
+    Field("user_id", "volume.user_id"),
     Field("bootable", lambda found: "true" if found.volume.bootable else "false"),
     Field("encrypted", lambda found: found.volume.encryption_key_id is not None),
-    Field("multiattach", attrgetter("volume.multiattach")),
-    Field("snapshot_id", attrgetter("volume.snapshot_id")),
-    Field("source_volid", attrgetter("volume.source_volume_id")),
-    Field("consistencygroup_id", lambda found: None),
-    Field("replication_status", lambda found: None),
+    Field("multiattach", "volume.multiattach"),
+    Field("snapshot_id", "volume.snapshot_id"),
+    Field("source_volid", "volume.source_volume_id"),
+    Field("consistencygroup_id", fixed=None),
+    Field("replication_status", fixed=None),
     Field("metadata", _metadata),
     Field("attachments", _attachments),
     Field("links", lambda found, call: call.links.pair(f"/volumes/{found.volume.id}")),
-    Field("migration_status", attrgetter("volume.migration_status"), visible=_admin),
-    Field("group_id", attrgetter("volume.group_id"), since="3.13"),
-    Field("provider_id", attrgetter("volume.provider_id"), since="3.21", visible=_admin),
-    Field("service_uuid", lambda found: None, since="3.48"),
-    Field("shared_targets", lambda found: False, since="3.48", until="3.68"),
-    Field("shared_targets", lambda found: None, since="3.69"),
-    Field("cluster_name", lambda found: None, since="3.61", visible=_admin),
-    Field("volume_type_id", attrgetter("volume.volume_type_id"), since="3.63"),
-    Field("encryption_key_id", attrgetter("volume.encryption_key_id"), since="3.64"),
-    Field("consumes_quota", attrgetter("volume.consumes_quota"), since="3.65"),
+    Field("migration_status", "volume.migration_status", visible=_admin),
+    Field("group_id", "volume.group_id", since="3.13"),
+    Field("provider_id", "volume.provider_id", since="3.21", visible=_admin),
+    Field("service_uuid", fixed=None, since="3.48"),
+    Field("shared_targets", fixed=False, since="3.48", until="3.68"),
+    Field("shared_targets", fixed=None, since="3.69"),
+    Field("cluster_name", fixed=None, since="3.61", visible=_admin),
+    Field("volume_type_id", "volume.volume_type_id", since="3.63"),
+    Field("encryption_key_id", "volume.encryption_key_id", since="3.64"),
+    Field("consumes_quota", "volume.consumes_quota", since="3.65"),
 )
 """What POST and PUT answer: without host, tenant and image metadata."""
 
 DETAIL = View(
     "volume",
     *CREATED.fields,
-    Field("os-vol-tenant-attr:tenant_id", attrgetter("volume.project_id")),
-    Field("os-vol-host-attr:host", attrgetter("volume.pool"), visible=_admin),
-    Field("os-vol-mig-status-attr:migstat", attrgetter("volume.migration_status"), visible=_admin),
-    Field("os-vol-mig-status-attr:name_id", lambda found: None, visible=_admin),
+    Field("os-vol-tenant-attr:tenant_id", "volume.project_id"),
+    Field("os-vol-host-attr:host", "volume.pool", visible=_admin),
+    Field("os-vol-mig-status-attr:migstat", "volume.migration_status", visible=_admin),
+    Field("os-vol-mig-status-attr:name_id", fixed=None, visible=_admin),
 )
 SUMMARY_OF_ALL = View(
     "volume-summary",
@@ -105,7 +106,7 @@ SUMMARY_OF_ALL = View(
     Field("total_count", lambda found: found.count),
     Field("metadata", since="3.36"),
 )
-IMAGE_DETAIL = View("volume", *DETAIL.fields, Field("volume_image_metadata", attrgetter("volume.image_metadata")))
+IMAGE_DETAIL = View("volume", *DETAIL.fields, Field("volume_image_metadata", "volume.image_metadata"))
 
 
 class VolumeCreate(Struct, forbid_unknown_fields=True):
