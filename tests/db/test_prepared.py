@@ -1,6 +1,6 @@
 """Statements that are kept behave as SQLAlchemy's own execution of them: values, rows, errors, counts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -57,6 +57,7 @@ LISTED = select(things.c.id).where(things.c.id.in_(bindparam("ids", expanding=Tr
 MIXED = select(
     things.c.good, literal("word").label("word"), func.coalesce(bindparam("given", type_=String), things.c.note)
 ).order_by(things.c.id)
+SOME = select(things).where(things.c.amount >= bindparam("least")).order_by(things.c.id).limit(bindparam("count"))
 ROW = {"id": "a", "amount": 2**40, "good": True, "data": {"deep": ["é", None, 1.5, {"x": False}]}, "note": None}
 
 
@@ -103,6 +104,41 @@ def test_values_and_rows_are_those_of_the_usual_way(database: Database) -> None:
         assert row.good is True
         assert often(tx, MIXED, {"given": None}).all() == [(True, "word", None)] * 4
         assert list(often(tx, MIXED, {"given": "x"}).scalars()) == [True] * 4
+
+
+ASKED: dict[str, Callable[[Any], Any]] = {
+    "iteration": list,
+    "all": lambda rows: rows.all(),
+    "fetchall": lambda rows: rows.fetchall(),
+    "first": lambda rows: rows.first(),
+    "one": lambda rows: rows.one(),
+    "one_or_none": lambda rows: rows.one_or_none(),
+    "scalar": lambda rows: rows.scalar(),
+    "scalar_one": lambda rows: rows.scalar_one(),
+    "scalar_one_or_none": lambda rows: rows.scalar_one_or_none(),
+    "scalars": lambda rows: list(rows.scalars()),
+    "all scalars": lambda rows: rows.scalars().all(),
+    "first scalar": lambda rows: rows.scalars().first(),
+    "mappings": lambda rows: [dict(row) for row in rows.mappings()],
+    "partitions": lambda rows: [list(part) for part in rows.partitions(2)],
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_rows_answer_as_sqlalchemys_results_do(database: Database, asked: str) -> None:
+    def outcome(rows: Any) -> Any:
+        try:
+            return ASKED[asked](rows)
+        except (NoResultFound, MultipleResultsFound) as error:
+            return type(error)
+
+    with database.write() as tx:
+        fill(tx)
+    with database.read() as tx:
+        for least in (2**50, 2**40):
+            for count in (1, 4):
+                parameters = {"least": least, "count": count}
+                assert outcome(often(tx, SOME, parameters)) == outcome(tx.connection.execute(SOME, parameters))
 
 
 def test_changes_count_rows_and_answer(database: Database) -> None:
