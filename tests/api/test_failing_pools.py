@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,9 +103,9 @@ def filled(directory: Path) -> Iterator[None]:
 
 
 def reason_of(user: Account, volume_id: str) -> str:
-    """The newest message of the volume."""
+    """The newest message of the volume or snapshot; empty: there is none."""
     found = user.ask("GET", "/messages", version="3.3")["messages"]
-    return next(str(one["user_message"]) for one in found if one["resource_uuid"] == volume_id)
+    return next((str(one["user_message"]) for one in found if one["resource_uuid"] == volume_id), "")
 
 
 def posted(user: Account, **fields: object) -> str:
@@ -196,6 +197,9 @@ def test_a_pool_that_is_taken_away_is_down_with_its_reason_until_it_is_back(
         assert user.status(volume) == "available", "a pool that is away says nothing of its volumes"
         user.ask("DELETE", f"/snapshots/{snapshot}", status=202)
         wait_until(lambda: "pool" in _why(served, snapshot), DEADLINE, "the operation says what it waits for")
+        for thing in (early, snapshot):
+            wait_until(partial(reason_of, user, thing), DEADLINE, "the user hears of it")
+            assert "pool file" in reason_of(user, thing) and "tried again until it works" in reason_of(user, thing)
     finally:
         back()
         served.look()
@@ -204,6 +208,8 @@ def test_a_pool_that_is_taken_away_is_down_with_its_reason_until_it_is_back(
     wait_until(lambda: user.status(early) != "creating", DEADLINE, "the volume has an end")  # its turn to try again
     assert user.status(early) == "available" or "pool" in reason_of(user, early)
     user.wait_gone(f"/snapshots/{snapshot}")
+    told = [one["resource_uuid"] for one in user.ask("GET", "/messages", version="3.3")["messages"]]
+    assert told.count(snapshot) == 1, "once, however often it was tried"
     for each in (early, late, volume):
         remove(user, each)
     user.volume(name="again")

@@ -185,6 +185,8 @@ class Operation(Generic[A]):
     """False: once started it only goes forward (deletes)."""
     forward_only: bool = False
     """True: a failing step is retried for ever with growing pauses, visibly; there is no undo (deletes, releases)."""
+    delayed: Callable[[Transaction, Run[A], str], None] | None = None
+    """Called once for a step or an undo that goes on failing and is tried for ever: tells the user why it lasts."""
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.steps]

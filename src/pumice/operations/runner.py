@@ -57,6 +57,10 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 30.0
 _LONGEST_PAUSE_FOR_EVER = 60.0
 _PROGRESS_SECONDS = 0.5
+_TOLD_AT = 3
+"""Failures in a row of what is tried for ever, before the user hears of it."""
+
+Told = Callable[[Transaction, Run[Any], str], None]
 
 
 class Runner:
@@ -216,7 +220,7 @@ class Runner:
         if row.state == "undoing" or operation.forward_only:
             pause = _growing(row.attempts, _LONGEST_PAUSE_FOR_EVER)
             _log.warning("%s (%s), step %s: %s; again in %.1f s", row.kind, row.id, step.name, reason, pause)
-            return self._defer(row, pause, reason, failed_try=True)
+            return self._defer(row, pause, reason, failed_try=True, told=operation.delayed)
         if _is_transient(error) and row.attempts + 1 < step.attempts:
             return self._defer(row, _growing(row.attempts, _LONGEST_PAUSE), reason, failed_try=True)
         return self._turn_back(operation, row, reason)
@@ -237,9 +241,20 @@ class Runner:
 
         return self._fenced(turn)
 
-    def _defer(self, row: OperationRow, pause: float, reason: str, *, failed_try: bool) -> OperationRow:
-        microseconds = int(pause * SECOND)
-        return self._fenced(lambda tx: store.defer(tx, row, pause=microseconds, reason=reason, failed_try=failed_try))
+    def _defer(
+        self, row: OperationRow, pause: float, reason: str, *, failed_try: bool, told: Told | None = None
+    ) -> OperationRow:
+        """told: called with the third failure in a row, in the same transaction."""
+
+        def defer(tx: Transaction) -> OperationRow | None:
+            moved = store.defer(tx, row, pause=int(pause * SECOND), reason=reason, failed_try=failed_try)
+            if moved is not None and told is not None and moved.attempts == _TOLD_AT:
+                operation = self._registry[row.kind]
+                arguments = msgspec.convert(row.arguments, operation.arguments)
+                told(tx, self._run_of(operation, moved, arguments, moved.results), reason)
+            return moved
+
+        return self._fenced(defer)
 
     def _give_up_for_now(self, row: OperationRow, error: Exception) -> OperationRow | None:
         """Even turning back failed (an error in `settle` or in the arguments): leave it visible, try again later."""

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, update
 
 from pumice.block.model import GIB
 from pumice.block.notifications import notify_volume
-from pumice.block.operations.settling import at_backend, break_volume, settle_volume, tell_user
+from pumice.block.operations.settling import at_backend, break_volume, settle_volume, tell_user, told_late
 from pumice.db.engine import Transaction
 from pumice.db.schema import volumes
 from pumice.images.operations.plain import plain_image
@@ -62,10 +62,13 @@ _IS_THERE = update(volumes).where(volumes.c.id == bindparam("key")).values(life=
 
 
 def mark_broken(tx: Transaction, run: Run[CreateVolume], reason: str) -> None:
-    volume_id = run.arguments.volume_id
-    break_volume(tx, volume_id, reason)
+    break_volume(tx, run.arguments.volume_id, reason)
+    tell(tx, run, reason)
+
+
+def tell(tx: Transaction, run: Run[CreateVolume], reason: str) -> None:
     action = "copy image to volume" if run.arguments.image_id else "create volume from backend storage"
-    tell_user(tx, run.row, "volume", volume_id, action, reason)
+    tell_user(tx, run.row, "volume", run.arguments.volume_id, action, reason)
 
 
 def announce(tx: Transaction, run: Run[CreateVolume]) -> None:
@@ -85,4 +88,5 @@ CREATE_VOLUME = Operation(
     ),
     failed=mark_broken,
     settle=announce,
+    delayed=told_late(tell),
 )

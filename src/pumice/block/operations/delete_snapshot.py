@@ -7,7 +7,7 @@ finish    the row and its marks are gone
 import msgspec
 
 from pumice.block.notifications import notify_snapshot
-from pumice.block.operations.settling import at_backend, forget_snapshots, settle_snapshot, tell_user
+from pumice.block.operations.settling import at_backend, forget_snapshots, settle_snapshot, tell_user, told_late
 from pumice.db.engine import Transaction
 from pumice.operations.model import Operation, Run, Step, caller_of
 
@@ -50,4 +50,5 @@ DELETE_SNAPSHOT = Operation(
     settle=announce,
     cancellable=False,
     forward_only=True,
+    delayed=told_late(tell),
 )

@@ -15,6 +15,7 @@ from pumice.block.operations.settling import (
     forget_volume,
     settle_volume,
     tell_user,
+    told_late,
 )
 from pumice.db.engine import Transaction
 from pumice.operations.model import Operation, Run, Step, caller_of
@@ -77,4 +78,5 @@ DELETE_VOLUME = Operation(
     settle=announce,
     cancellable=False,
     forward_only=True,
+    delayed=told_late(tell),
 )

@@ -8,7 +8,7 @@ import msgspec
 
 from pumice.block.attachment_facts import record_released
 from pumice.block.operations.connect_attachment import unexport_volume
-from pumice.block.operations.settling import at_backend, settle_volume, tell_user
+from pumice.block.operations.settling import at_backend, settle_volume, tell_user, told_late
 from pumice.db.engine import Transaction
 from pumice.operations.model import Operation, Run, Step, caller_of
 
@@ -42,4 +42,5 @@ DISCONNECT_ATTACHMENT = Operation(
     settle=settle_volume,
     cancellable=False,
     forward_only=True,
+    delayed=told_late(tell),
 )

@@ -1,6 +1,6 @@
 """What the operations of block storage share: places, settling, what is written when one fails."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from sqlalchemy import bindparam, delete, select, update
@@ -10,7 +10,7 @@ from pumice.block.facts import refresh_snapshot, refresh_volume
 from pumice.block.model import VolumeNow
 from pumice.db.engine import Transaction
 from pumice.db.schema import marks, snapshots, volume_holds, volumes
-from pumice.operations.model import ANYWHERE, OperationRow, backend_place
+from pumice.operations.model import ANYWHERE, OperationRow, Run, backend_place
 
 
 class OnBackend(Protocol):
@@ -79,3 +79,8 @@ def tell_user(
             action=action,
             sentence=reason,
         )
+
+
+def told_late(tell: Callable[[Transaction, Run[Any], str], None]) -> Callable[[Transaction, Run[Any], str], None]:
+    """For `Operation.delayed`: what `tell` says, and that it is not the end."""
+    return lambda tx, run, reason: tell(tx, run, f"{reason.rstrip('.')}; this is tried again until it works.")
