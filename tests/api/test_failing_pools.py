@@ -199,7 +199,8 @@ def test_a_pool_that_is_taken_away_is_down_with_its_reason_until_it_is_back(
         wait_until(lambda: "pool" in _why(served, snapshot), DEADLINE, "the operation says what it waits for")
         for thing in (early, snapshot):
             wait_until(partial(reason_of, user, thing), DEADLINE, "the user hears of it")
-            assert "pool file" in reason_of(user, thing) and "tried again until it works" in reason_of(user, thing)
+            assert "pool" in reason_of(user, thing) and "tried again until it works" in reason_of(user, thing)
+            assert "has not been started" not in reason_of(user, thing)
     finally:
         back()
         served.look()

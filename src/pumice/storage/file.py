@@ -61,6 +61,8 @@ class FileDriver:
         self._fence = Fence()
         self._starting = threading.Lock()
         self._opened: PoolDirectory | None = None
+        self._why_not = f"pool {config.name} has not been started"
+        """Why it is not open, when it is not."""
         self._cache: ImageCache | None = None
         self._reflinks = False
 
@@ -89,7 +91,11 @@ class FileDriver:
                 self._open()
             except OSError as error:
                 reason = os.strerror(error.errno or 0)
-                raise BackendDown(f"pool {self._config.name} cannot be started: {reason}") from error
+                self._why_not = f"pool {self._config.name} cannot be started: {reason}"
+                raise BackendDown(self._why_not) from error
+            except StorageError as error:
+                self._why_not = str(error)
+                raise
 
     def close(self) -> None:
         """Let go of the pool, so that another process may own it or it may be unmounted. No call may be running."""
@@ -371,7 +377,7 @@ class FileDriver:
         """The opened pool, proven to be the right one; errors of the system in the block become the contract's."""
         opened = self._opened
         if opened is None:
-            raise BackendDown(f"pool {self._config.name} has not been started")
+            raise BackendDown(self._why_not)
         with opened.used():
             opened.verify()
             with errors_read(self._config.name):
