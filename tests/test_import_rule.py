@@ -13,6 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 VIOLATIONS = {
     "a domain imports the edge": ("block", "import pumice.api", "layers"),
+    "block storage imports compute": ("block", "import pumice.compute.image_disks", "layers"),
+    "images import compute": ("images", "import pumice.compute.model", "layers"),
     "the engine imports a domain": ("operations", "import pumice.block", "layers"),
     "a module has no place": ("newcomer", "", "layers"),
     "a driver imports another": ("storage", "import pumice.hypervisors", "layers"),

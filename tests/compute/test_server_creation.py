@@ -192,6 +192,9 @@ def test_an_image_that_is_a_list_of_snapshots_is_booted_from_them(cloud: Compute
     broken = cloud.image(b"", properties={"block_device_mapping": "[{"})
     with pytest.raises(BadRequest, match="malformed"):
         cloud.ask_server(image_id=broken)
+    foreign = cloud.image(b"", properties={"block_device_mapping": json.dumps([{**entry, "source_type": "tape"}])})
+    with pytest.raises(BadRequest, match="a disk from tape to volume"):
+        cloud.write(volumes.create, cloud.member, Wanted(size=1, source=volumes.Source(image_id=foreign)))
 
 
 def test_several_servers_of_one_request(cloud: ComputeCloud) -> None:

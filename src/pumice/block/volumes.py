@@ -18,10 +18,10 @@ from pumice.block.operations.create_volume import CREATE_VOLUME, CreateVolume
 from pumice.block.operations.delete_volume import DELETE_VOLUME, DeleteVolume
 from pumice.block.operations.extend_volume import EXTEND_VOLUME, ExtendVolume
 from pumice.caller import Caller, new_id
-from pumice.compute.image_disks import root_snapshot
 from pumice.db.engine import Transaction
 from pumice.db.schema import servers, snapshots, volumes
 from pumice.errors import BadRequest, Conflict, InvalidField, NotFound, WrongState
+from pumice.images.disk_lists import root_snapshot
 from pumice.images.images import for_boot
 from pumice.images.model import Image
 from pumice.operations.model import Claim, exclusive, shared

@@ -14,7 +14,6 @@ from pumice.block.model import GIB
 from pumice.caller import Caller, new_id
 from pumice.compute import boot_disks, config_drive, devices, instance_actions, keypairs, queries, quotas, servers
 from pumice.compute.guards import guard, refuse_if_locked
-from pumice.compute.image_disks import PROPERTY
 from pumice.compute.model import BlockDeviceMapping, Flavor, Server, ServerWithVolumes, WantedServer
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations.clear_kept import Kept
@@ -24,6 +23,7 @@ from pumice.db.engine import Transaction
 from pumice.db.schema import block_device_mappings
 from pumice.db.schema import servers as rows
 from pumice.errors import BadRequest, InvalidField, NotFound
+from pumice.images.disk_lists import PROPERTY
 from pumice.images.model import Image
 from pumice.operations.model import shared
 from pumice.operations.store import enqueue

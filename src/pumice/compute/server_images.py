@@ -18,6 +18,7 @@ from pumice.compute.operations.snapshot_server import SNAPSHOT_SERVER, SNAPSHOT_
 from pumice.db.engine import Transaction
 from pumice.errors import BadRequest
 from pumice.images import images, uploads
+from pumice.images.disk_lists import PROPERTY
 from pumice.images.model import READ_ONLY, RESERVED, Image, NewImage
 from pumice.operations.model import exclusive
 from pumice.operations.store import enqueue
@@ -33,7 +34,7 @@ _NOT_INHERITED = (
         "container_format",
         "min_disk",
         "min_ram",
-        "block_device_mapping",
+        PROPERTY,
         "bdm_v2",
         "root_device_name",
     }
@@ -174,7 +175,7 @@ def _described(
             }
         )
     return {
-        "block_device_mapping": msgspec.json.encode(entries).decode(),
+        PROPERTY: msgspec.json.encode(entries).decode(),
         "bdm_v2": "True",
         "root_device_name": root,
     }
