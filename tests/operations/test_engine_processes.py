@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from pumice.db.engine import Database, DatabaseUnavailable
+from pumice.db.schema import worker_sessions
 from pumice.operations import store
 from pumice.operations.model import OperationRow
 from tests.operations import toy
@@ -64,6 +66,11 @@ def live(database: Database) -> int:
         return len(store.list_operations(tx, live=True))
 
 
+def sessions(database: Database) -> int:
+    with database.read() as tx:
+        return int(tx.execute(select(func.count()).where(worker_sessions.c.ended_at.is_(None))).scalar_one())
+
+
 def log_lines(directory: Path) -> list[str]:
     log = directory / "log"
     return log.read_text().splitlines() if log.exists() else []
@@ -78,10 +85,11 @@ def test_two_processes_do_each_of_500_operations_once(
     processes: Processes, database: Database, url: str, tmp_path: Path
 ) -> None:
     # Work that may be done anywhere: neither owns it, so both race for every claim.
+    start_worker(processes, url, tmp_path, places="")
+    start_worker(processes, url, tmp_path, places="")
+    wait_until(lambda: sessions(database) == 2, 60, "both workers are there")
     for number in range(500):
         toy.ask_note(database, f"{number}")
-    start_worker(processes, url, tmp_path, places="")
-    start_worker(processes, url, tmp_path, places="")
     wait_until(lambda: live(database) == 0, 120, "all operations have ended")
     done = Counter(line.split()[1] for line in log_lines(tmp_path) if line.startswith("note "))
     assert done == {str(number): 1 for number in range(500)}

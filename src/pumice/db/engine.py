@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, String, bindparam, create_engine, event, func, select
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import StaticPool
@@ -147,7 +147,7 @@ class Database:
                 tx = Transaction(connection, self.clock.now(), self.sqlite, self._prepared)
                 yield tx
                 if not self.sqlite and tx.topics:
-                    connection.execute(_NOTIFY, {"topics": "\n".join(tx.topics)})
+                    tx.execute(_NOTIFY, {"topics": "\n".join(tx.topics)})
                 committing = True
         except (OperationalError, InterfaceError) as error:
             translated = _translate(error)
@@ -222,7 +222,7 @@ def _with_transaction(function: Callable[..., T], args: Any, kwargs: Any, tx: Tr
     return function(tx, *args, **kwargs)
 
 
-_NOTIFY = text("SELECT pg_notify('pumice', :topics)")
+_NOTIFY = select(func.pg_notify("pumice", bindparam("topics", type_=String)))
 _encode = msgspec.json.Encoder().encode
 
 

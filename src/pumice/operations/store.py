@@ -17,18 +17,20 @@ from typing import Any, cast
 
 import msgspec
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     Select,
     and_,
     bindparam,
     case,
+    column,
     delete,
+    func,
     insert,
     literal,
     or_,
     select,
-    text,
     update,
 )
 
@@ -191,7 +193,9 @@ _HOLDERS = (
     .limit(1)
 )
 _EXCLUSIVE_HOLDERS = _HOLDERS.where(_resources.c.mode == "exclusive")
-_LOCK_RESOURCES = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS BIGINT[])) AS key")
+_LOCK_RESOURCES = select(func.pg_advisory_xact_lock(column("key", BigInteger))).select_from(
+    func.unnest(bindparam("keys", type_=ARRAY(BigInteger))).alias("key")
+)
 
 
 def _lock_key(claim: Claim) -> int:
