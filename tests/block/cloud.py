@@ -1,7 +1,7 @@
 """A volume cloud in one process: a real database, the memory pool, and a worker that runs when told to.
 
-cloud.write(volumes.create, cloud.member, Wanted(size=1))     one transaction, as a face would call it
-cloud.drain()                                                 run every operation as far as it goes
+cloud.write(volume_creation.create, cloud.member, Wanted(size=1))     one transaction, as a face would call it
+cloud.drain()                                                         run every operation as far as it goes
 """
 
 import threading

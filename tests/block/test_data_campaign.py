@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from pumice.block import data_changes, managing, migrations, queries, services, volume_changes, volume_types, volumes
+from pumice.block import (
+    data_changes,
+    managing,
+    migrations,
+    queries,
+    services,
+    volume_changes,
+    volume_creation,
+    volume_types,
+)
 from pumice.block.model import GIB
 from pumice.block.operations import OPERATIONS
 from pumice.block.operations.keeping import DROP_KEPT, DropKept
@@ -23,7 +32,7 @@ from pumice.block.operations.migrate_volume import MIGRATE_VOLUME, OLD_COPY, REM
 from pumice.block.operations.reimage_volume import REIMAGE_VOLUME
 from pumice.block.operations.revert_volume import REVERT_VOLUME
 from pumice.block.services import PoolReport
-from pumice.block.volumes import Wanted
+from pumice.block.volume_creation import Wanted
 from pumice.caller import new_id
 from pumice.db.engine import Database, Transaction
 from pumice.db.schema import images
@@ -87,7 +96,7 @@ def with_volume(database: Database, world: World) -> None:
                 allocated_bytes=0,
             )
             services.report_pool(tx, report)
-        volumes.create(tx, CALLER, Wanted(size=1))
+        volume_creation.create(tx, CALLER, Wanted(size=1))
     finish(database, world)
     write(database, world, NEW)
 

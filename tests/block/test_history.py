@@ -20,9 +20,10 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Select, select
 
-from pumice.block import attachments, holds, marks, snapshots, volumes
+from pumice.block import attachments, holds, marks, snapshots, volume_creation, volumes
 from pumice.block.transitions import SNAPSHOT_WORDS, VOLUME_WORDS
-from pumice.block.volumes import Source, Wanted
+from pumice.block.volume_creation import Wanted
+from pumice.block.volume_sources import Source
 from pumice.caller import new_id
 from pumice.db.schema import attachments as attachment_rows
 from pumice.db.schema import marks as mark_rows
@@ -78,7 +79,7 @@ class History(RuleBasedStateMachine):
     @rule(target=known, size=st.sampled_from([1, 2, 5000]), at_once=st.booleans())
     def create(self, size: int, at_once: bool) -> str:
         self.created += 1
-        found = self.cloud.write(volumes.create, self.cloud.member, Wanted(size=size))
+        found = self.cloud.write(volume_creation.create, self.cloud.member, Wanted(size=size))
         if at_once:
             self.cloud.drain()
         return found.volume.id
@@ -89,7 +90,7 @@ class History(RuleBasedStateMachine):
         with contextlib.suppress(PumiceError):
             self.created += 1
             wanted = Wanted(size=None, source=Source(volume_id=source))
-            return self.cloud.write(volumes.create, self.cloud.member, wanted).volume.id
+            return self.cloud.write(volume_creation.create, self.cloud.member, wanted).volume.id
         return multiple()
 
     @rule(volume=known, cascade=st.booleans())

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from pumice.block import attachments, image_uploads, queries, services, snapshots, volume_types, volumes
+from pumice.block import (
+    attachments,
+    image_uploads,
+    queries,
+    services,
+    snapshots,
+    volume_types,
+    volumes,
+)
 from pumice.block.model import GIB
 from pumice.block.operations import (
     CONNECT_ATTACHMENT,
@@ -24,7 +32,9 @@ from pumice.block.operations import (
     UPLOAD_VOLUME,
 )
 from pumice.block.services import PoolReport
-from pumice.block.volumes import Source, Wanted
+from pumice.block.volume_creation import Wanted
+from pumice.block.volume_creation import create as create_volume
+from pumice.block.volume_sources import Source
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Database
 from pumice.db.schema import images as image_rows
@@ -97,7 +107,7 @@ def finish(database: Database, world: World) -> None:
 def with_volume(database: Database, world: World) -> None:
     prepare_cloud(database, world)
     with database.write() as tx:
-        volumes.create(tx, CALLER, Wanted(size=1))
+        create_volume(tx, CALLER, Wanted(size=1))
     finish(database, world)
 
 
@@ -190,15 +200,15 @@ def asked(function: Callable[[Any, Database], object]) -> Callable[[Database], s
     return ask
 
 
-ask_blank = asked(lambda tx, database: volumes.create(tx, CALLER, Wanted(size=1)))
+ask_blank = asked(lambda tx, database: create_volume(tx, CALLER, Wanted(size=1)))
 ask_clone = asked(
-    lambda tx, database: volumes.create(tx, CALLER, Wanted(size=2, source=Source(volume_id=only_volume(database))))
+    lambda tx, database: create_volume(tx, CALLER, Wanted(size=2, source=Source(volume_id=only_volume(database))))
 )
 ask_from_snapshot = asked(
-    lambda tx, database: volumes.create(tx, CALLER, Wanted(size=2, source=Source(snapshot_id=only_snapshot(database))))
+    lambda tx, database: create_volume(tx, CALLER, Wanted(size=2, source=Source(snapshot_id=only_snapshot(database))))
 )
 ask_from_image = asked(
-    lambda tx, database: volumes.create(tx, CALLER, Wanted(size=1, source=Source(image_id=only_image(database))))
+    lambda tx, database: create_volume(tx, CALLER, Wanted(size=1, source=Source(image_id=only_image(database))))
 )
 ask_upload_qcow2 = asked(
     lambda tx, database: image_uploads.upload(

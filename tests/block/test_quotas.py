@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from pumice.block import quotas, snapshots, volume_types, volumes
+from pumice.block import quotas, snapshots, volume_creation, volume_types, volumes
 from pumice.block.quotas import Quota
+from pumice.block.volume_creation import Wanted
 from pumice.block.volume_types import NewType
-from pumice.block.volumes import Wanted
 from pumice.errors import BadRequest, InvalidField, QuotaExceeded
 from tests.block.cloud import BlockCloud
 
@@ -25,7 +25,7 @@ def used(cloud: BlockCloud) -> dict[str, Quota]:
 
 
 def make(cloud: BlockCloud, size: int = 1, volume_type: str | None = None) -> str:
-    found = cloud.write(volumes.create, cloud.member, Wanted(size=size, volume_type=volume_type))
+    found = cloud.write(volume_creation.create, cloud.member, Wanted(size=size, volume_type=volume_type))
     cloud.drain()
     return found.volume.id
 
@@ -129,7 +129,7 @@ def test_of_many_requests_at_once_exactly_the_allowed_number_is_made(cloud: Bloc
 
     def ask() -> None:
         try:
-            cloud.write(volumes.create, cloud.member, Wanted(size=1))
+            cloud.write(volume_creation.create, cloud.member, Wanted(size=1))
         except QuotaExceeded as error:
             refused.append(error)
 

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Engine, event, select
 
-from pumice.block import listings, messages, queries, snapshots, volumes
+from pumice.block import listings, messages, queries, snapshots, volume_creation, volumes
 from pumice.block.model import GIB
-from pumice.block.volumes import Source, Wanted
+from pumice.block.volume_creation import Wanted
+from pumice.block.volume_sources import Source
 from pumice.caller import new_id
 from pumice.db.schema import events
 from pumice.errors import BadRequest, InvalidField, NotFound
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.real
 
 
 def made(cloud: BlockCloud, **wanted: object) -> str:
-    found = cloud.write(volumes.create, cloud.member, Wanted(**{"size": 1, **wanted}))  # type: ignore[arg-type]
+    found = cloud.write(volume_creation.create, cloud.member, Wanted(**{"size": 1, **wanted}))  # type: ignore[arg-type]
     cloud.drain()
     return found.volume.id
 
@@ -30,7 +31,7 @@ def event_types(cloud: BlockCloud, resource_id: str) -> list[str]:
 
 
 def test_a_volume_is_creating_then_available_then_gone(cloud: BlockCloud) -> None:
-    found = cloud.write(volumes.create, cloud.member, Wanted(size=2, name="data", metadata={"a": "b"}))
+    found = cloud.write(volume_creation.create, cloud.member, Wanted(size=2, name="data", metadata={"a": "b"}))
     assert found.volume.status == "creating"
     cloud.drain()
     volume_id = found.volume.id
@@ -53,7 +54,7 @@ def test_a_volume_is_creating_then_available_then_gone(cloud: BlockCloud) -> Non
 
 
 def test_no_pool_fits_and_the_message_says_why_for_each(cloud: BlockCloud) -> None:
-    found = cloud.write(volumes.create, cloud.member, Wanted(size=5000))
+    found = cloud.write(volume_creation.create, cloud.member, Wanted(size=5000))
     assert found.volume.status == "error"
     (message,) = cloud.read(messages.page, cloud.member, {}).items
     assert "node1@memory#pool: 100 GiB free of 5000 GiB asked" in message.user_message
@@ -61,7 +62,7 @@ def test_no_pool_fits_and_the_message_says_why_for_each(cloud: BlockCloud) -> No
 
 
 def test_a_burst_on_a_thin_pool_is_not_counted_whole_before_it_takes_space(cloud: BlockCloud) -> None:
-    burst = [cloud.write(volumes.create, cloud.member, Wanted(size=40)).volume for _ in range(3)]  # of 100 GiB
+    burst = [cloud.write(volume_creation.create, cloud.member, Wanted(size=40)).volume for _ in range(3)]  # of 100 GiB
     assert [one.status for one in burst] == ["creating"] * 3
     cloud.drain()
     assert {cloud.status(one.id) for one in burst} == {"available"}
@@ -69,7 +70,7 @@ def test_a_burst_on_a_thin_pool_is_not_counted_whole_before_it_takes_space(cloud
 
 def test_a_backend_with_a_problem_takes_nothing_and_says_what_helps(cloud: BlockCloud) -> None:
     cloud.report([Problem("program-missing", "program tgtadm not found", "install tgt")])
-    refused = cloud.write(volumes.create, cloud.member, Wanted(size=1)).volume
+    refused = cloud.write(volume_creation.create, cloud.member, Wanted(size=1)).volume
     assert refused.status == "error"
     assert refused.broken_reason is not None and "program tgtadm not found (install tgt)" in refused.broken_reason
     cloud.report()
@@ -77,7 +78,7 @@ def test_a_backend_with_a_problem_takes_nothing_and_says_what_helps(cloud: Block
 
 
 def test_a_volume_of_error_can_be_deleted(cloud: BlockCloud) -> None:
-    found = cloud.write(volumes.create, cloud.member, Wanted(size=5000))
+    found = cloud.write(volume_creation.create, cloud.member, Wanted(size=5000))
     cloud.write(volumes.delete, cloud.member, found.volume.id)
     cloud.drain()
     assert cloud.status(found.volume.id) == "deleted"
@@ -105,7 +106,7 @@ def test_foreign_volumes_are_missing(cloud: BlockCloud) -> None:
 )
 def test_bad_wishes_are_refused_with_the_field_and_what_is_right(cloud: BlockCloud, wanted: Wanted, said: str) -> None:
     with pytest.raises((InvalidField, BadRequest), match=said):
-        cloud.write(volumes.create, cloud.member, wanted)
+        cloud.write(volume_creation.create, cloud.member, wanted)
 
 
 def test_a_clone_and_a_volume_of_a_snapshot_have_the_old_bytes(cloud: BlockCloud) -> None:
@@ -128,7 +129,7 @@ def test_a_clone_and_a_volume_of_a_snapshot_have_the_old_bytes(cloud: BlockCloud
     assert cloud.storage.read(restored, 0, 3) == b"old"
     assert cloud.read(volumes.get, cloud.member, restored).volume.size == 2
     with pytest.raises(InvalidField, match="needs at least 2 GiB"):
-        cloud.write(volumes.create, cloud.member, Wanted(size=1, source=Source(volume_id=restored)))
+        cloud.write(volume_creation.create, cloud.member, Wanted(size=1, source=Source(volume_id=restored)))
 
 
 def test_a_volume_with_snapshots_is_deleted_with_them_or_not_at_all(cloud: BlockCloud) -> None:
@@ -159,7 +160,7 @@ def test_a_volume_grows_and_never_shrinks(cloud: BlockCloud) -> None:
 
 def test_deleting_while_something_is_made_of_it_is_refused_not_lost(cloud: BlockCloud) -> None:
     volume_id = made(cloud)
-    cloud.write(volumes.create, cloud.member, Wanted(size=1, source=Source(volume_id=volume_id)))
+    cloud.write(volume_creation.create, cloud.member, Wanted(size=1, source=Source(volume_id=volume_id)))
     with pytest.raises(Exception, match=r"held by the operation volume\.create"):
         cloud.write(volumes.delete, cloud.member, volume_id)
     cloud.drain()
@@ -184,7 +185,7 @@ def counted() -> Iterator[list[str]]:
 @pytest.mark.parametrize("number", [1, 25])
 def test_a_list_costs_a_fixed_number_of_statements(cloud: BlockCloud, number: int) -> None:
     for _ in range(number):
-        cloud.write(volumes.create, cloud.member, Wanted(size=1))
+        cloud.write(volume_creation.create, cloud.member, Wanted(size=1))
     cloud.drain()
     with counted() as statements:
         page = cloud.read(listings.page_of_volumes, cloud.member, {})

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from pumice.block import volume_types, volumes
-from pumice.block.volumes import Wanted
+from pumice.block import volume_creation, volume_types
+from pumice.block.volume_creation import Wanted
 from pumice.caller import Caller, new_id
 from pumice.cli.main import COMMANDS, main
 from pumice.cli.reference import commands, reference
@@ -63,7 +63,7 @@ def database(state: Path) -> Iterator[Database]:
 def broken_volume(database: Database) -> tuple[str, str]:
     """A volume without a backend, and a phantom attachment of it by SQL (story 2); (volume id, attachment id)."""
     caller = Caller(request_id="req-1", user_id=new_id(), project_id=new_id(), roles=frozenset({"member"}))
-    volume_id = database.run_write(volumes.create, caller, Wanted(size=1, name="first")).volume.id
+    volume_id = database.run_write(volume_creation.create, caller, Wanted(size=1, name="first")).volume.id
     attachment_id = new_id()
     row: dict[str, Any] = {
         "id": attachment_id,

@@ -15,9 +15,9 @@ import msgspec
 from sqlalchemy import select
 
 from pumice.block import queries as block_queries
-from pumice.block import volumes
+from pumice.block import volume_creation
 from pumice.block.model import Attachment
-from pumice.block.volumes import Wanted
+from pumice.block.volume_creation import Wanted
 from pumice.caller import new_id
 from pumice.compute import flavors, hosts, instance_actions, queries, server_creation
 from pumice.compute.facts import derived
@@ -144,7 +144,7 @@ class ComputeCloud(BlockCloud):
         return server
 
     def volume(self, size: int = 1) -> str:
-        volume_id = self.write(volumes.create, self.member, Wanted(size=size)).volume.id
+        volume_id = self.write(volume_creation.create, self.member, Wanted(size=size)).volume.id
         self.settle()
         return volume_id
 

@@ -17,8 +17,8 @@ from pumice.block.operations.create_snapshot import CREATE_SNAPSHOT
 from pumice.block.operations.extend_volume import EXTEND_VOLUME
 from pumice.block.services import PoolReport
 from pumice.block.snapshots import create as create_snapshot
-from pumice.block.volumes import Wanted
-from pumice.block.volumes import create as create_volume
+from pumice.block.volume_creation import Wanted
+from pumice.block.volume_creation import create as create_volume
 from pumice.block.volumes import extend as extend_volume
 from pumice.caller import Caller, new_request_id
 from pumice.compute import (

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pumice.block import volume_types, volumes
-from pumice.block.volumes import Wanted
+from pumice.block import volume_creation, volume_types, volumes
+from pumice.block.volume_creation import Wanted
 from pumice.compute import flavors, keypairs, servers
 from pumice.compute.operations.observe import observe_guests
 from pumice.compute.volume_attachments import attach, detach
@@ -115,7 +115,7 @@ def test_user_data_key_pair_and_metadata_reach_the_guest_by_its_config_drive(clo
 def test_two_guests_of_one_volume_see_what_the_other_writes(cloud: RealCloud) -> None:
     kind = volume_types.NewType(name="shared", extra_specs={"multiattach": "<is> True"})
     shared = cloud.write(volume_types.create, kind).id
-    volume = cloud.write(volumes.create, cloud.member, Wanted(size=1, volume_type=shared)).volume.id
+    volume = cloud.write(volume_creation.create, cloud.member, Wanted(size=1, volume_type=shared)).volume.id
     cloud.settle()
     servers_ = [cloud.booted(), cloud.booted()]
     for server in servers_:

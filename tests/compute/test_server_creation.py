@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from pumice.block import snapshots, volume_types, volumes
-from pumice.block.volumes import Wanted
+from pumice.block import snapshots, volume_creation, volume_types, volumes
+from pumice.block.volume_creation import Wanted
+from pumice.block.volume_sources import Source
 from pumice.caller import new_id
 from pumice.compute import flavors, keypairs, queries, quotas, server_creation, servers
 from pumice.compute.listings import SERVERS
@@ -39,8 +40,8 @@ def mappings(cloud: ComputeCloud, server: str) -> list[BlockDeviceMapping]:
 
 
 def bootable_volume(cloud: ComputeCloud) -> str:
-    source = volumes.Source(image_id=cloud.image(b"x" * 512))
-    made = cloud.write(volumes.create, cloud.member, Wanted(size=1, source=source)).volume.id
+    source = Source(image_id=cloud.image(b"x" * 512))
+    made = cloud.write(volume_creation.create, cloud.member, Wanted(size=1, source=source)).volume.id
     cloud.settle()
     return made
 
@@ -185,7 +186,7 @@ def test_an_image_that_is_a_list_of_snapshots_is_booted_from_them(cloud: Compute
     assert cloud.read(volumes.get, cloud.member, str(mapping.volume_id)).volume.snapshot_id == taken
     other = cloud.server(image_id=image, disks=(disk("image", cloud.image(b"z" * 512), volume_size=1, boot_index=0),))
     assert [one.snapshot_id for one in mappings(cloud, other)] == [None]
-    of_image = cloud.write(volumes.create, cloud.member, Wanted(size=1, source=volumes.Source(image_id=image))).volume
+    of_image = cloud.write(volume_creation.create, cloud.member, Wanted(size=1, source=Source(image_id=image))).volume
     assert of_image.snapshot_id == taken
     cloud.settle()
     assert cloud.status(of_image.id) == "available"
@@ -194,7 +195,7 @@ def test_an_image_that_is_a_list_of_snapshots_is_booted_from_them(cloud: Compute
         cloud.ask_server(image_id=broken)
     foreign = cloud.image(b"", properties={"block_device_mapping": json.dumps([{**entry, "source_type": "tape"}])})
     with pytest.raises(BadRequest, match="a disk from tape to volume"):
-        cloud.write(volumes.create, cloud.member, Wanted(size=1, source=volumes.Source(image_id=foreign)))
+        cloud.write(volume_creation.create, cloud.member, Wanted(size=1, source=Source(image_id=foreign)))
 
 
 def test_several_servers_of_one_request(cloud: ComputeCloud) -> None:
@@ -328,7 +329,7 @@ def test_shared_volumes_go_to_several_servers(cloud: ComputeCloud) -> None:
     kind = cloud.write(
         volume_types.create, volume_types.NewType(name="shared", extra_specs={"multiattach": "<is> True"})
     )
-    volume = cloud.write(volumes.create, cloud.member, Wanted(size=1, volume_type=kind.id)).volume.id
+    volume = cloud.write(volume_creation.create, cloud.member, Wanted(size=1, volume_type=kind.id)).volume.id
     cloud.settle()
     one, two = cloud.server(), cloud.server()
     with pytest.raises(BadRequest, match=r"2\.60"):
@@ -352,9 +353,9 @@ def test_two_servers_boot_from_one_shared_volume(cloud: ComputeCloud) -> None:
     kind = cloud.write(
         volume_types.create, volume_types.NewType(name="shared", extra_specs={"multiattach": "<is> True"})
     )
-    source = volumes.Source(image_id=cloud.image(b"x" * 512))
+    source = Source(image_id=cloud.image(b"x" * 512))
     wanted = Wanted(size=1, volume_type=kind.id, source=source)
-    volume = cloud.write(volumes.create, cloud.member, wanted).volume.id
+    volume = cloud.write(volume_creation.create, cloud.member, wanted).volume.id
     cloud.settle()
     found = [cloud.server(disks=(disk("volume", volume, boot_index=0),)) for _ in range(2)]
     assert [set(cloud.disks(server)) for server in found] == [{volume}, {volume}]

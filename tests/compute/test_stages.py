@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from pumice.block import queries as block_queries
-from pumice.block import volumes
-from pumice.block.volumes import Source, Wanted
+from pumice.block import volume_creation
+from pumice.block.volume_creation import Wanted
+from pumice.block.volume_sources import Source
 from pumice.clock import SECOND
 from pumice.compute import flavors, queries, rebuilding, resizing, server_images, servers, shelving, states
 from pumice.compute.expiry import end_stages
@@ -257,7 +258,7 @@ def test_an_image_of_a_server_has_its_bytes_and_the_guest_goes_on_as_it_was(clou
 
 def test_an_image_of_a_server_on_volumes_names_snapshots_that_a_new_server_starts_from(cloud: ComputeCloud) -> None:
     source = Source(image_id=cloud.image(DATA))
-    system = cloud.write(volumes.create, cloud.member, Wanted(size=1, source=source)).volume.id
+    system = cloud.write(volume_creation.create, cloud.member, Wanted(size=1, source=source)).volume.id
     cloud.settle()
     disks = (
         WantedDisk(source_type="volume", uuid=system, boot_index=0),

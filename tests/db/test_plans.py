@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from pumice.block import attachments, snapshots, volumes
+from pumice.block import attachments, snapshots, volume_creation, volumes
 from pumice.block import facts as block_facts
-from pumice.block.volumes import Source, Wanted
+from pumice.block.volume_creation import Wanted
+from pumice.block.volume_sources import Source
 from pumice.compute import facts as compute_facts
 from pumice.db.engine import Database, Transaction
 from pumice.db.schema import metadata
@@ -69,12 +70,14 @@ def test_no_question_reads_a_whole_table(databases: Databases, question: str) ->
 
 def live(cloud: BlockCloud) -> None:
     """The life of a volume, its snapshot, its clone and two of its attachments."""
-    volume_id = cloud.write(volumes.create, cloud.member, Wanted(size=1)).volume.id
+    volume_id = cloud.write(volume_creation.create, cloud.member, Wanted(size=1)).volume.id
     cloud.drain()
     words = {"name": "one", "description": None, "metadata": {}}
     snapshot = cloud.write(snapshots.create, cloud.member, volume_id, in_use_allowed=False, **words)
     cloud.drain()
-    clone = cloud.write(volumes.create, cloud.member, Wanted(size=1, source=Source(snapshot_id=snapshot.id))).volume.id
+    clone = cloud.write(
+        volume_creation.create, cloud.member, Wanted(size=1, source=Source(snapshot_id=snapshot.id))
+    ).volume.id
     cloud.drain()
     for _ in range(2):
         made = cloud.write(attachments.reserve, cloud.member, volume_id, server_id=None, origin="external")

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import select, update
 
-from pumice.block import volumes
-from pumice.block.volumes import Wanted
+from pumice.block import volume_creation
+from pumice.block.volume_creation import Wanted
 from pumice.caller import new_id
 from pumice.compute import hosts, volume_attachments
 from pumice.compute.hosts import HostReport
@@ -40,7 +40,7 @@ class Cloud(BlockCloud):
         self.write(hosts.report, HostReport(**info), [])
 
     def volume(self) -> str:
-        made = self.write(volumes.create, self.member, Wanted(size=1)).volume.id
+        made = self.write(volume_creation.create, self.member, Wanted(size=1)).volume.id
         self.drain()
         assert self.status(made) == "available"
         return made

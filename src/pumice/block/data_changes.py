@@ -4,16 +4,17 @@ from sqlalchemy import select
 
 from pumice.block import marks, queries
 from pumice.block.facts import refresh_volume
-from pumice.block.guards import guard, lock
+from pumice.block.guards import guard, guard_older, lock
 from pumice.block.model import GIB, Volume
 from pumice.block.notifications import notify_volume
 from pumice.block.operations.reimage_volume import REIMAGE_VOLUME, ReimageVolume
 from pumice.block.operations.revert_volume import REVERT_VOLUME, RevertVolume
-from pumice.block.volumes import described_image, get
+from pumice.block.volume_sources import described_image
+from pumice.block.volumes import get
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
 from pumice.db.schema import snapshots
-from pumice.errors import BadRequest, Conflict, WrongState
+from pumice.errors import BadRequest, Conflict
 from pumice.images.images import for_boot
 from pumice.operations.model import OperationRow, exclusive, shared
 from pumice.operations.store import enqueue
@@ -36,11 +37,8 @@ def revert(tx: Transaction, caller: Caller, volume_id: str, snapshot_id: str) ->
         raise BadRequest(f"Volume {volume_id} has no snapshot to go back to.")
     if latest != snapshot_id:
         raise BadRequest(f"Snapshot {snapshot_id[:64]} is not the latest of volume {volume_id}, which is {latest}.")
-    try:
-        guard(tx, "volume", volume_id, "revert")
-        guard(tx, "snapshot", snapshot_id, "revert to")
-    except WrongState as error:
-        raise error.as_bad_request() from error
+    guard_older(tx, "volume", volume_id, "revert")
+    guard_older(tx, "snapshot", snapshot_id, "revert to")
     volume = get(tx, caller, volume_id).volume
     notify_volume(tx, volume_id, "revert.start", caller)
     arguments = RevertVolume(

@@ -1,6 +1,7 @@
 """Conditional changes of state: one statement, three answers (done, refused with what is, missing).
 
-    guard(tx, "volume", volume_id, "delete")      or raises WrongState / NotFound
+    guard(tx, "volume", volume_id, "delete")            or raises WrongState / NotFound
+    guard_older(tx, "volume", volume_id, "delete")      or raises BadRequest / NotFound
 
 The UPDATE locks the row, so that on PostgreSQL whatever follows in the transaction (claims, refresh) is serialised per
 resource; on SQLite the write lock does.
@@ -41,7 +42,7 @@ def lock(tx: Transaction, resource: Resource, resource_id: str) -> None:
 
 def guard(tx: Transaction, resource: Resource, resource_id: str, action: str) -> None:
     """Lock the row if its status and, where the action needs its data, its life allow the action. Raises WrongState
-    (409; `as_bad_request` for the older calls) with what is and what is needed, or NotFound."""
+    (409) with what is and what is needed, or NotFound."""
     entry = transition(resource, action)
     statement = _locking(resource, entry.allowed, entry.needs_data)
     changed = tx.execute(statement, {"key": resource_id, "now": tx.now}).rowcount
@@ -57,6 +58,14 @@ def guard(tx: Transaction, resource: Resource, resource_id: str, action: str) ->
     why = tx.execute(select(table.c.broken_reason).where(table.c.id == resource_id)).scalar_one()
     without = f"without data, whatever word is shown ({why or 'it was never made'})"
     raise WrongState(noun, resource_id, action, without, ("one that has data",))
+
+
+def guard_older(tx: Transaction, resource: Resource, resource_id: str, action: str) -> None:
+    """`guard` for the older calls, which answer 400 where the newer ones answer 409. Raises BadRequest, NotFound."""
+    try:
+        guard(tx, resource, resource_id, action)
+    except WrongState as error:
+        raise error.as_bad_request() from error
 
 
 @cache

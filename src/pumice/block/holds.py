@@ -12,14 +12,13 @@ from sqlalchemy import delete, select
 from pumice.block import queries
 from pumice.block.attachments import refuse_held
 from pumice.block.facts import refresh_volume
-from pumice.block.guards import guard
+from pumice.block.guards import guard_older
 from pumice.block.model import Hold
 from pumice.block.volumes import get as get_volume
 from pumice.caller import Caller
 from pumice.clock import HOUR
 from pumice.db.engine import Transaction
 from pumice.db.schema import volume_holds
-from pumice.errors import WrongState
 
 KEPT = HOUR
 """A hold that nobody ended expires after so long."""
@@ -76,10 +75,7 @@ def expired(tx: Transaction) -> list[Hold]:
 
 
 def _take(tx: Transaction, caller: Caller, volume_id: str, kind: str, action: str) -> None:
-    try:
-        guard(tx, "volume", volume_id, action)
-    except WrongState as error:
-        raise error.as_bad_request() from error
+    guard_older(tx, "volume", volume_id, action)
     tx.execute(
         volume_holds.insert(),
         {

@@ -3,14 +3,14 @@
 import msgspec
 from sqlalchemy import select
 
-from pumice.block.guards import guard
+from pumice.block.guards import guard_older
 from pumice.block.model import VolumeWithAttachments
 from pumice.block.operations.upload_volume import UPLOAD_VOLUME, UploadVolume
 from pumice.block.volumes import get, shown
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
 from pumice.db.schema import pools
-from pumice.errors import BadRequest, Forbidden, InvalidField, WrongState
+from pumice.errors import BadRequest, Forbidden, InvalidField
 from pumice.images import images, uploads
 from pumice.images.model import READ_ONLY, RESERVED, Image, NewImage, Visibility
 from pumice.operations.model import exclusive, shared
@@ -55,10 +55,7 @@ def upload(tx: Transaction, caller: Caller, volume_id: str, wanted: WantedImage)
         raise InvalidField("container_format", wanted.container_format, "images of volumes are bare")
     if wanted.visibility == "public" and not caller.is_admin:
         raise Forbidden("Only an administrator may make an image public.")
-    try:
-        guard(tx, "volume", volume_id, "upload in use" if wanted.force else "upload")
-    except WrongState as error:
-        raise error.as_bad_request() from error
+    guard_older(tx, "volume", volume_id, "upload in use" if wanted.force else "upload")
     if volume.backend is None:
         raise BadRequest(f"Volume {volume_id} is on no backend.")
     known = volume.image_metadata or {}

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import select
 
 from pumice.block import default_types, quotas, scheduling, snapshots, volume_types, volumes
-from pumice.block.guards import guard, lock
+from pumice.block.guards import guard_older, lock
 from pumice.block.model import Snapshot, VolumeType, VolumeWithAttachments
 from pumice.block.notifications import notify_snapshot, notify_volume
 from pumice.block.operations.manage_volume import (
@@ -29,7 +29,7 @@ from pumice.db.engine import Transaction
 from pumice.db.schema import pools, services
 from pumice.db.schema import snapshots as snapshot_rows
 from pumice.db.schema import volumes as volume_rows
-from pumice.errors import BadRequest, InvalidField, Unavailable, WrongState
+from pumice.errors import BadRequest, InvalidField, Unavailable
 from pumice.operations.model import OperationRow, exclusive, shared
 from pumice.operations.store import enqueue
 
@@ -112,10 +112,7 @@ def unmanage(tx: Transaction, caller: Caller, volume_id: str) -> None:
     """Forget the volume, and keep its data. Raises BadRequest (not available, or with snapshots), NotFound, Busy."""
     volumes.get(tx, caller, volume_id)
     lock(tx, "volume", volume_id)
-    try:
-        guard(tx, "volume", volume_id, "unmanage")
-    except WrongState as error:
-        raise error.as_bad_request() from error
+    guard_older(tx, "volume", volume_id, "unmanage")
     volume = volumes.shown(tx, volume_id).volume
     has = select(snapshot_rows.c.id).where(snapshot_rows.c.volume_id == volume_id, snapshot_rows.c.deleted_at.is_(None))
     if tx.execute(has).first() is not None:
@@ -135,10 +132,7 @@ def manage_snapshot(tx: Transaction, caller: Caller, wanted: WantedSnapshot) -> 
     Raises BadRequest (the volume is not available or in use), QuotaExceeded, NotFound."""
     volumes.get(tx, caller, wanted.volume_id)
     lock(tx, "volume", wanted.volume_id)
-    try:
-        guard(tx, "volume", wanted.volume_id, "snapshot")
-    except WrongState as error:
-        raise error.as_bad_request() from error
+    guard_older(tx, "volume", wanted.volume_id, "snapshot")
     volume = volumes.shown(tx, wanted.volume_id).volume
     if volume.backend is None:
         raise BadRequest(f"Volume {volume.id} is on no backend.")
@@ -180,10 +174,7 @@ def manage_snapshot(tx: Transaction, caller: Caller, wanted: WantedSnapshot) -> 
 def unmanage_snapshot(tx: Transaction, caller: Caller, snapshot_id: str) -> None:
     """Forget the snapshot, and keep its data. Raises BadRequest (not available), NotFound, Busy."""
     snapshot = snapshots.get(tx, caller, snapshot_id)
-    try:
-        guard(tx, "snapshot", snapshot_id, "unmanage")
-    except WrongState as error:
-        raise error.as_bad_request() from error
+    guard_older(tx, "snapshot", snapshot_id, "unmanage")
     notify_snapshot(tx, snapshot_id, "delete.start", caller)
     arguments = Managed(
         kind="snapshot",

@@ -6,7 +6,7 @@ The data is copied while nobody uses it, so the volume must be available, and wi
 from sqlalchemy import select
 
 from pumice.block import scheduling, volume_types
-from pumice.block.guards import guard, lock
+from pumice.block.guards import guard_older, lock
 from pumice.block.model import Volume, VolumeType
 from pumice.block.notifications import notify_volume
 from pumice.block.operations.migrate_volume import MIGRATE_VOLUME, OLD_COPY, RETYPE_VOLUME, MigrateVolume
@@ -14,7 +14,7 @@ from pumice.block.volumes import get
 from pumice.caller import Caller
 from pumice.db.engine import Transaction
 from pumice.db.schema import pools, snapshots
-from pumice.errors import BadRequest, InvalidField, WrongState
+from pumice.errors import BadRequest, InvalidField
 from pumice.operations.model import Operation, OperationRow, exclusive
 from pumice.operations.store import enqueue
 
@@ -54,10 +54,7 @@ def _move(
     operation: Operation[MigrateVolume],
     pool: str | None,
 ) -> OperationRow:
-    try:
-        guard(tx, "volume", volume.id, "migrate")
-    except WrongState as error:
-        raise error.as_bad_request() from error
+    guard_older(tx, "volume", volume.id, "migrate")
     statement = select(snapshots.c.id).where(snapshots.c.volume_id == volume.id, snapshots.c.deleted_at.is_(None))
     if tx.execute(statement).first() is not None:
         raise BadRequest(f"Volume {volume.id} has snapshots, which are in its pool; it cannot move without them.")

@@ -8,6 +8,9 @@ from pumice.block.status import Life, Stage
 
 GIB = 1 << 30
 
+MAX_SIZE = 1 << 20
+"""GiB; a larger volume is a typing error."""
+
 
 class VolumeType(msgspec.Struct, frozen=True):
     """A kind of volume that users can ask for; `extra_specs` choose the backend."""

@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 
 from pumice.block import queries, quotas
 from pumice.block.facts import live_operations
-from pumice.block.guards import guard, lock
+from pumice.block.guards import guard_older, lock
 from pumice.block.model import Snapshot, Volume
 from pumice.block.notifications import notify_snapshot
 from pumice.block.operations.create_snapshot import CREATE_SNAPSHOT, CreateSnapshot
@@ -16,7 +16,7 @@ from pumice.block.volumes import may_see
 from pumice.caller import Caller, new_id
 from pumice.db.engine import Transaction
 from pumice.db.schema import pools, snapshots
-from pumice.errors import BadRequest, NotFound, WrongState
+from pumice.errors import BadRequest, NotFound
 from pumice.operations.model import exclusive, shared
 from pumice.operations.store import enqueue
 
@@ -40,10 +40,7 @@ def create(
     volume = found.volume
     if volume.status == "in-use" and not in_use_allowed:
         raise BadRequest(f"Volume {volume_id} is in-use; a snapshot of it needs force=true (or API version 3.66).")
-    try:
-        guard(tx, "volume", volume_id, "snapshot")
-    except WrongState as error:
-        raise error.as_bad_request() from error
+    guard_older(tx, "volume", volume_id, "snapshot")
     if volume.backend is None:
         raise BadRequest(f"Volume {volume_id} is on no backend.")
     added = quotas.Addition(volume_type_id=volume.volume_type_id, snapshots=1, gigabytes=volume.size)
@@ -134,10 +131,7 @@ def delete(tx: Transaction, caller: Caller, snapshot_id: str) -> None:
     snapshot = get(tx, caller, snapshot_id)
     if snapshot.status == "deleting" and live_operations(tx, "snapshot", snapshot_id):
         return
-    try:
-        guard(tx, "snapshot", snapshot_id, "delete")
-    except WrongState as error:
-        raise error.as_bad_request() from error
+    guard_older(tx, "snapshot", snapshot_id, "delete")
     notify_snapshot(tx, snapshot_id, "delete.start", caller)
     arguments = DeleteSnapshot(snapshot_id=snapshot_id, volume_id=snapshot.volume_id, backend=snapshot.backend)
     claims = (exclusive("snapshot", snapshot_id),)

@@ -6,20 +6,20 @@ from typing import Any
 from sqlalchemy import select, update
 
 from pumice.block import capability_specs, migrations, queries, quotas, volume_types
-from pumice.block.guards import guard, lock
+from pumice.block.guards import guard_older, lock
 from pumice.block.model import Pool, Volume
 from pumice.block.notifications import notify_volume
 from pumice.block.volumes import get
 from pumice.caller import Caller
 from pumice.db.engine import Transaction
 from pumice.db.schema import pools, volumes
-from pumice.errors import BadRequest, InvalidField, NotFound, WrongState
+from pumice.errors import BadRequest, InvalidField, NotFound
 
 
 def set_read_only(tx: Transaction, caller: Caller, volume_id: str, read_only: bool) -> None:
     """Servers get it read-only from now on. Raises BadRequest (not available), NotFound."""
     get(tx, caller, volume_id)
-    _guard(tx, volume_id, "a change of the read-only flag")
+    guard_older(tx, "volume", volume_id, "a change of the read-only flag")
     _store(tx, volume_id, {"read_only": read_only, "read_only_told": True})
 
 
@@ -63,7 +63,7 @@ def retype(tx: Transaction, caller: Caller, volume_id: str, name_or_id: str, *, 
         raise BadRequest(error.message) from error
     if kind.id == volume.volume_type_id:
         raise BadRequest(f"Volume {volume_id} is of type {kind.name} already.")
-    _guard(tx, volume_id, "retype")
+    guard_older(tx, "volume", volume_id, "retype")
     multiattach = kind.extra_specs.get("multiattach") == "<is> True"
     if multiattach != volume.multiattach and volume.attach_status != "detached":
         raise BadRequest(f"Volume {volume_id} is attached: its multiattach cannot change.")
@@ -93,10 +93,3 @@ def _pool(tx: Transaction, volume: Volume) -> Pool:
 
 def _store(tx: Transaction, volume_id: str, values: dict[str, Any]) -> None:
     tx.execute(update(volumes).where(volumes.c.id == volume_id).values(**values, updated_at=tx.now))
-
-
-def _guard(tx: Transaction, volume_id: str, action: str) -> None:
-    try:
-        guard(tx, "volume", volume_id, action)
-    except WrongState as error:
-        raise error.as_bad_request() from error

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pumice.block import attachments, volumes
+from pumice.block import attachments, volume_creation, volume_sources, volumes
 from pumice.block.model import Volume
 from pumice.caller import Caller, new_id
 from pumice.compute import devices
@@ -82,13 +82,13 @@ def reserve(
 
 
 def _make(tx: Transaction, caller: Caller, disk: WantedDisk) -> Volume:
-    source = volumes.Source(
+    source = volume_sources.Source(
         snapshot_id=disk.uuid if disk.source_type == "snapshot" else None,
         image_id=disk.uuid if disk.source_type == "image" else None,
     )
-    wanted = volumes.Wanted(size=disk.volume_size, name="", volume_type=disk.volume_type, source=source)
+    wanted = volume_creation.Wanted(size=disk.volume_size, name="", volume_type=disk.volume_type, source=source)
     try:
-        made = volumes.create(tx, caller, wanted).volume
+        made = volume_creation.create(tx, caller, wanted).volume
     except NotFound as error:
         name = "volume_type" if error.message.startswith("Volume type") else "uuid"
         raise InvalidField(f"server.{disk.field}.{name}", getattr(disk, name), _plain(error)) from error

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from pumice.api.edge.route import Call, Route
 from pumice.api.edge.views import Field, View
-from pumice.block import listings, snapshots, volumes
+from pumice.block import listings, snapshots, volume_creation, volume_sources, volumes
 from pumice.block.model import Snapshot, VolumeWithAttachments
 from pumice.clock import isoformat
 from pumice.db.engine import Transaction
@@ -105,16 +105,16 @@ def volume_shown(tx: Transaction, call: Call) -> Any:
 
 def volume_made(tx: Transaction, call: Call) -> Any:
     asked: Volume = call.body.volume
-    wanted = volumes.Wanted(
+    wanted = volume_creation.Wanted(
         size=asked.size,
         name=asked.display_name,
         description=asked.display_description,
         volume_type=asked.volume_type or None,
         availability_zone=asked.availability_zone or None,
         metadata=asked.metadata or {},
-        source=volumes.Source(snapshot_id=asked.snapshot_id or None),
+        source=volume_sources.Source(snapshot_id=asked.snapshot_id or None),
     )
-    return VOLUME.render(volumes.create(tx, call.caller, wanted), call)
+    return VOLUME.render(volume_creation.create(tx, call.caller, wanted), call)
 
 
 def volume_deleted(tx: Transaction, call: Call) -> None:

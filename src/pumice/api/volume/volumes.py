@@ -10,7 +10,7 @@ from pumice.api.edge.versions import Since
 from pumice.api.edge.views import Field, View
 from pumice.api.volume.fields import Metadata, Name, asked_for, blank_to_none
 from pumice.api.volume.list_parameters import list_params
-from pumice.block import listings, volumes
+from pumice.block import listings, volume_creation, volume_sources, volumes
 from pumice.block.force_delete import force_delete_volume
 from pumice.block.model import Attachment, VolumeWithAttachments
 from pumice.clock import isoformat
@@ -167,7 +167,7 @@ def create(tx: Transaction, call: Call) -> Any:
     for name in ("group_id", "consistencygroup_id", "backup_id", "source_replica"):
         if getattr(asked, name):
             raise BadRequest(f"Invalid input for field 'volume.{name}': volumes cannot be made from it here.")
-    wanted = volumes.Wanted(
+    wanted = volume_creation.Wanted(
         size=asked.size,
         name=blank_to_none(asked.name if asked.name is not None else asked.display_name),
         description=asked.description if asked.description is not None else asked.display_description,
@@ -176,18 +176,18 @@ def create(tx: Transaction, call: Call) -> Any:
         metadata=asked.metadata or {},
         multiattach=bool(asked.multiattach),
         hints=_hints(call.body.scheduler_hints or Hints()),
-        source=volumes.Source(
+        source=volume_sources.Source(
             snapshot_id=asked.snapshot_id or None,
             volume_id=asked.source_volid or None,
             image_id=id_of(tx, call.caller, image) if (image := asked.imageRef or asked.image_id) else None,
         ),
     )
-    return CREATED.render(volumes.create(tx, call.caller, wanted), call)
+    return CREATED.render(volume_creation.create(tx, call.caller, wanted), call)
 
 
-def _hints(asked: Hints) -> volumes.WantedHints:
+def _hints(asked: Hints) -> volume_creation.WantedHints:
     query = asked.query if asked.query is None or isinstance(asked.query, str) else encode(asked.query).decode()
-    return volumes.WantedHints(
+    return volume_creation.WantedHints(
         same_host=_ids(asked.same_host),
         different_host=_ids(asked.different_host),
         local_to_instance=asked.local_to_instance or None,
