@@ -10,6 +10,7 @@ from pumice.block.holds import KEPT
 from pumice.caller import new_id
 from pumice.clock import HOUR
 from pumice.compute import servers as server_functions
+from pumice.compute import volume_attachments
 from pumice.db.schema import (
     attachments,
     block_device_mappings,
@@ -121,7 +122,8 @@ def test_what_an_outside_caller_has_just_reserved_is_left_alone(cloud: Cloud) ->
 def test_a_connected_outside_host_is_only_reported(cloud: Cloud) -> None:
     volume_id = cloud.volume()
     connected = {"origin": "external", "host": HOST, "connection_info": {"driver_volume_type": "local", "data": {}}}
-    cloud.seed_attachment(volume_id, new_id(), **connected)
+    attachment_id = cloud.seed_attachment(volume_id, new_id(), **connected)
+    cloud.target.connect(volume_id, attachment_id, cloud.storage.locate(volume_id), Connector(host=HOST), False)
     (outcome,) = cloud.heal()
     assert (outcome.finding.name, outcome.state) == ("attachment-server-unknown", "found")
     assert cloud.status(volume_id) == "in-use"
@@ -233,6 +235,15 @@ def test_stale_words_of_snapshots_servers_and_attachments(cloud: Cloud) -> None:
         tx.execute(update(attachments).values(attach_status="attaching"))
     assert names(cloud) == ["status-stale", "status-stale"]
     cloud.heal()
+    assert cloud.look() == []
+
+
+def test_what_a_migration_left_and_a_detach_that_waits_are_not_stale(cloud: Cloud) -> None:
+    server_id = cloud.server()
+    volume_id, moved = cloud.attached(server_id), cloud.volume()
+    cloud.sql(moved, migration="success", migration_status="success")
+    cloud.write(volume_attachments.detach, cloud.member, server_id, volume_id)
+    assert cloud.status(volume_id) == "detaching"
     assert cloud.look() == []
 
 

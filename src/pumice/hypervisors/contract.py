@@ -153,6 +153,11 @@ class Hypervisor(Protocol):
 
     def state(self, server_id: str) -> GuestState: ...
 
+    def pause_reason(self, server_id: str) -> str | None:
+        """Why a paused guest stands still: "asked" (by `pause`, or by whoever else may ask the hypervisor), "asleep"
+        (the guest itself), "io-error" (a disk could not be written: no room), or another word of the hypervisor's.
+        None: it is not paused, or absent."""
+
     def guests(self) -> dict[str, GuestState]:
         """Every guest of ours on this host, by server id."""
 
@@ -163,6 +168,10 @@ class Hypervisor(Protocol):
         """Attach and observe: returned only when the disk is in the stored definition and, of a running or paused
         guest, in the live one. Already there is success. Raises HypervisorError (of a suspended guest always),
         GuestMissing; then neither definition has the disk."""
+
+    def complete(self, server_id: str, disk: Disk, deadline: float = 20.0) -> ObservedDisk | None:
+        """Put a disk that one of the guest's definitions has into the other too, and see it there. In both is success;
+        in neither nothing is done (None). Raises HypervisorError, GuestMissing: then each keeps what it had."""
 
     def detach(self, server_id: str, serial: str, deadline: float = 20.0) -> None:
         """Detach and observe: returns only when neither definition has the disk. Absent disk or guest is success.

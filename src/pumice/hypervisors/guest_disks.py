@@ -4,6 +4,7 @@ What libvirt answers is not believed: a detach returns success with the disk sti
 for again fails although the first one works on. Only the two XML definitions count:
 
     attach   both definitions are read, the disk is put where it is missing, both are read again
+    complete the same for a disk that is in one of them; a failure takes nothing away, for a guest may be using it
     detach   live first, and only when it is gone there, the stored one: a guest that does not let go keeps both
              (between the two a crash leaves the disk in the stored definition only; detaching again finishes it)
 
@@ -112,6 +113,16 @@ class GuestDisks:
                 self._take_back(domain, disk.serial, deadline, error)
                 raise
 
+    def complete(self, server_id: str, disk: Disk, deadline: float) -> ObservedDisk | None:
+        """What is in one definition only is in both; None where it is in neither."""
+        what = f"put the volume {disk.serial} into both definitions of the server {server_id}"
+        with self._lock(server_id), self.connection.call(what, deadline + self._grace_seconds, "attach"):
+            domain = self.connection.domain(server_id)
+            live = self.live(domain)
+            if disk.serial in self.stored(domain).disks or (live is not None and disk.serial in live.disks):
+                return self._attach(domain, disk)
+            return None
+
     def _attach(self, domain: Any, disk: Disk) -> ObservedDisk:
         libvirt = self.connection.libvirt
         if domain.hasManagedSaveImage(0):
@@ -133,7 +144,8 @@ class GuestDisks:
             if not flags and known is not None:
                 return ObservedDisk(serial=disk.serial, device=known.device, live=live is not None, stored=True)
             taken = [other.device for other in (*on_live.values(), *stored.disks.values()) if other != known]
-            slot = slot_of(known.device) if known is not None else free_slot(disk, taken)
+            kept = known is not None and known.device not in taken
+            slot = slot_of(known.device) if known is not None and kept else free_slot(disk, taken)
             try:
                 domain.attachDeviceFlags(disk_xml(disk, slot), flags)
             except libvirt.libvirtError as error:

@@ -1,7 +1,7 @@
 """Guests by libvirt: embedded in this process by default, or a libvirtd at any other URI.
 
-    guests    define, start, stop, pause, resume, reset, undefine, state     -> one libvirt call each, made idempotent
-    disks     attach, detach, disk_grew, disks                               -> `guest_disks.py`
+    guests    define, start, stop, pause, resume, reset, undefine, state -> one libvirt call each, made idempotent
+    disks     attach, complete, detach, disk_grew, disks                 -> `guest_disks.py`
     host      start, close, check, host_info, stuck_since
 
 With the embedded driver exactly one process owns the directory; guests outlive it, `kill -9` included, and the next
@@ -49,6 +49,8 @@ POLL_SECONDS = 0.05
 SAVE_SECONDS = 600.0
 """How long a guest's memory may take to be saved."""
 OURS = "pumice-"
+PAUSE_REASONS = {"USER": "asked", "IOERROR": "io-error", "WATCHDOG": "watchdog", "CRASHED": "crashed"}
+"""libvirt's VIR_DOMAIN_PAUSED_... in the contract's words; of the others the number is told."""
 
 
 class LibvirtHypervisor:
@@ -287,6 +289,20 @@ class LibvirtHypervisor:
             except GuestMissing:
                 return GuestState.ABSENT
 
+    def pause_reason(self, server_id: str) -> str | None:
+        """libvirt's reason, in the contract's words."""
+        with self._call(f"ask why the server {server_id} is paused"):
+            try:
+                state, reason = self._domain(server_id).state()
+            except GuestMissing:
+                return None
+        if state == self._libvirt.VIR_DOMAIN_PMSUSPENDED:
+            return "asleep"
+        if state != self._libvirt.VIR_DOMAIN_PAUSED:
+            return None
+        known = {getattr(self._libvirt, f"VIR_DOMAIN_PAUSED_{name}"): word for name, word in PAUSE_REASONS.items()}
+        return known.get(reason, f"libvirt's reason {reason}")
+
     def guests(self) -> dict[str, GuestState]:
         """Every domain whose name is one of ours."""
         with self._call("list the guests"):
@@ -302,6 +318,10 @@ class LibvirtHypervisor:
     def attach(self, server_id: str, disk: Disk, deadline: float = 20.0) -> ObservedDisk:
         """See `GuestDisks.attach`."""
         return self._plugs.attach(server_id, disk, deadline)
+
+    def complete(self, server_id: str, disk: Disk, deadline: float = 20.0) -> ObservedDisk | None:
+        """See `GuestDisks.complete`."""
+        return self._plugs.complete(server_id, disk, deadline)
 
     def detach(self, server_id: str, serial: str, deadline: float = 20.0) -> None:
         """See `GuestDisks.detach`."""

@@ -63,6 +63,7 @@ class HeldGuest(msgspec.Struct):
 
     guest: Guest
     state: GuestState = GuestState.SHUTOFF
+    pause_reason: str = "asked"
     disks: dict[str, HeldDisk] = {}
     console: str = ""
 
@@ -106,6 +107,19 @@ class MemoryHypervisor:
         """The guest's process dies."""
         with self._everything(asked=False) as held:
             switch_off(found(held, server_id), GuestState.CRASHED)
+
+    def stall(self, server_id: str, reason: str = "io-error") -> None:
+        """The guest stands still by itself."""
+        with self._everything(asked=False) as held:
+            guest = found(held, server_id)
+            switch(guest, server_id, GuestState.PAUSED)
+            guest.pause_reason = reason
+
+    def halve(self, server_id: str, serial: str, *, live: bool, stored: bool) -> None:
+        """Somebody else has changed in which definitions the disk is."""
+        with self._everything(asked=False) as held:
+            disk = found(held, server_id).disks[serial]
+            disk.live, disk.stored = live, stored
 
     def print_console(self, server_id: str, text: str) -> None:
         """The guest prints."""
@@ -229,6 +243,12 @@ class MemoryHypervisor:
             guest = held.guests.get(server_id)
             return GuestState.ABSENT if guest is None else guest.state
 
+    def pause_reason(self, server_id: str) -> str | None:
+        """ "asked", unless it was told to stall."""
+        with self._everything() as held:
+            guest = held.guests.get(server_id)
+            return guest.pause_reason if guest is not None and guest.state is GuestState.PAUSED else None
+
     def guests(self) -> dict[str, GuestState]:
         """All of them."""
         with self._everything() as held:
@@ -259,6 +279,21 @@ class MemoryHypervisor:
             if held.behaviour.lie_on_attach:
                 return ObservedDisk(serial=disk.serial, device="sdz", live=live, stored=True)
             return observed(put(guest, disk, live=live, stored=True))
+
+    def complete(self, server_id: str, disk: Disk, deadline: float = 20.0) -> ObservedDisk | None:
+        """What is in one definition only is in both, unless told to refuse."""
+        with self._everything("attach") as held:
+            guest = found(held, server_id)
+            old = guest.disks.get(disk.serial)
+            if old is None:
+                return None
+            if guest.state is GuestState.SUSPENDED:
+                raise HypervisorError(f"could not complete the volume {disk.serial}: the guest is suspended")
+            if old.live and old.disk.connection_info != disk.connection_info:
+                raise HypervisorError(f"could not complete the volume {disk.serial}: attached from elsewhere already")
+            if held.behaviour.refuse_attach is not None:
+                raise HypervisorError(f"could not complete the volume {disk.serial}: {held.behaviour.refuse_attach}")
+            return observed(put(guest, disk, live=guest.state in RUNNING, stored=True))
 
     def detach(self, server_id: str, serial: str, deadline: float = 20.0) -> None:
         """Out of the live definition, then out of the stored one. A refusal leaves both as they are."""
@@ -381,6 +416,8 @@ def switch(guest: HeldGuest, server_id: str, state: GuestState) -> None:
     """Pause or resume. Raises HypervisorError for a guest that is off."""
     if guest.state not in RUNNING:
         raise HypervisorError(f"the server {server_id} is not running")
+    if guest.state is not state:
+        guest.pause_reason = "asked"
     guest.state = state
 
 

@@ -23,12 +23,14 @@ from pumice.block.status import (
     snapshot_status,
     volume_status,
 )
+from pumice.block.transitions import transition
 from pumice.compute.facts import derived as derived_server
 from pumice.compute.status import ServerStatus
 from pumice.db.engine import Database, Transaction
 from pumice.db.prepared import PreparedStatements
 from pumice.db.schema import (
     attachments,
+    is_live,
     marks,
     operation_resources,
     operations,
@@ -99,6 +101,17 @@ def _operations(tx: Transaction, resource_type: str, ids: Sequence[str]) -> dict
     return {resource_id: tuple(several) for resource_id, several in found.items()}
 
 
+def _of_attachments(tx: Transaction, ids: Sequence[str]) -> dict[str, tuple[LiveOperation, ...]]:
+    """A detach is shown from its request on, although it holds the attachment only when its turn comes."""
+    statement = select(operations.c.subject_id, operations.c.kind).where(
+        operations.c.kind == transition("attachment", "detach from a server").operation,
+        operations.c.subject_id.in_(ids),
+        is_live(),
+    )
+    asked = {subject: (LiveOperation(kind, "exclusive"),) for subject, kind in tx.execute(statement)}
+    return asked | _operations(tx, "attachment", ids)
+
+
 def _marks(tx: Transaction, resource_type: str, ids: Sequence[str]) -> dict[str, Marks]:
     found: dict[str, dict[str, str]] = defaultdict(dict)
     statement = select(marks.c.resource_id, marks.c.field, marks.c.word).where(
@@ -116,7 +129,7 @@ def _volumes(tx: Transaction, page: Sequence[Any]) -> Iterator[Finding]:
     for one in tx.execute(statement):
         attached[one.volume_id].append(one)
     working = _operations(tx, "volume", ids)
-    attaching = _operations(tx, "attachment", [one.id for several in attached.values() for one in several])
+    attaching = _of_attachments(tx, [one.id for several in attached.values() for one in several])
     marked = _marks(tx, "volume", ids)
     held: dict[str, set[str]] = defaultdict(set)
     statement = select(volume_holds.c.volume_id, volume_holds.c.kind).where(volume_holds.c.volume_id.in_(ids))
@@ -134,6 +147,7 @@ def _volumes(tx: Transaction, page: Sequence[Any]) -> Iterator[Finding]:
         right = volume_status(
             VolumeFacts(
                 life=row.life,
+                migration=row.migration,
                 operations=working.get(row.id, ()),
                 attachments=tuple(facts),
                 holds=frozenset(held[row.id]),

@@ -19,12 +19,15 @@ from pumice.db.engine import Database, Transaction
 from pumice.db.schema import attachments, is_live, operation_resources, operations, servers, snapshots, volumes
 from pumice.hypervisors.contract import GuestMissing, GuestState, HypervisorDown, ObservedDisk
 from pumice.operations.world import Backend, World
+from pumice.reconcile import pauses
 from pumice.reconcile.cached import one_moment
 from pumice.reconcile.model import Finding
 from pumice.reconcile.rows import OURS, in_flight
 from pumice.storage.contract import NotFound, StorageError
 from pumice.targets.contract import TargetError
 
+RUNNING = (GuestState.RUNNING, GuestState.PAUSED)
+"""A guest has a live definition beside the stored one."""
 MISSING_DATA = "its data is not in the pool any more"
 """How `broken_reason` begins of volumes and snapshots that `repairs` broke; they come back with their data."""
 
@@ -60,16 +63,22 @@ def _guests(database: Database, world: World) -> Iterator[Finding]:
         wanted = _attached(tx, world.host)
         moving = _busy(tx, [attachment.id for attachment in wanted])
         rows = _lives(tx, servers, list(found))
+        still = [one.id for one in live if found.get(one.id) is GuestState.PAUSED]
+        asked = {server_id: pauses.last_asked(tx, server_id) for server_id in still}
     by_id = {one.id: one for one in live}
     for server_id, state in found.items():
         if server_id in busy:
             continue
         if server_id not in by_id:
             yield _unexpected_guest(server_id, state, rows.get(server_id), world.host)
-        else:
-            mine = [one for one in wanted if one.server_id == server_id]
-            if not any(one.id in moving for one in mine):
-                yield from _compare_disks(world, server_id, mine, disks[server_id])
+            continue
+        if server_id in asked:
+            yield from _paused(world, by_id[server_id], asked[server_id])
+        mine = [one for one in wanted if one.server_id == server_id]
+        if not any(one.id in moving for one in mine):
+            yield from _compare_disks(world, server_id, mine, disks[server_id])
+            if state in RUNNING:
+                yield from _half_there(world, server_id, mine, disks[server_id])
     for server in live:
         if server.id in found or server.id in busy or server.life != "there":
             continue
@@ -133,6 +142,49 @@ def _compare_disks(world: World, server_id: str, wanted: list[Any], seen: list[O
             )
 
 
+def _half_there(world: World, server_id: str, wanted: list[Any], seen: list[ObservedDisk]) -> Iterator[Finding]:
+    """Of a guest that runs. Looked at once more, for it may just have gone off: then it has one definition."""
+    halves = {disk.serial for disk in seen if disk.live != disk.stored}
+    odd = [one for one in wanted if one.stage == "attached" and one.volume_id in halves]
+    again = {disk.serial: disk for disk in _disks(world, server_id)} if odd else {}
+    if world.hypervisor is None or not odd or world.hypervisor.state(server_id) not in RUNNING:
+        return
+    for one in odd:
+        disk = again.get(one.volume_id)
+        if disk is None or disk.live == disk.stored:
+            continue
+        where = "running guest but not in its stored definition: a stop would take it away"
+        if disk.stored:
+            where = "stored definition of the guest but not in the running one: a start would bring it"
+        yield Finding(
+            name="disk-half-there",
+            resource_type="attachment",
+            resource_id=one.id,
+            sentence=f"volume {one.volume_id}, attached to server {server_id}, is in the {where}",
+            evidence={
+                "volume_id": one.volume_id,
+                "server_id": server_id,
+                "host": world.host,
+                "device": disk.device,
+                "live": disk.live,
+                "stored": disk.stored,
+            },
+        )
+
+
+def _paused(world: World, server: Server, asked: str | None) -> Iterator[Finding]:
+    reason = None if world.hypervisor is None else world.hypervisor.pause_reason(server.id)
+    if pauses.is_nobodys(server, reason, asked):
+        yield Finding(
+            name="guest-paused",
+            resource_type="server",
+            resource_id=server.id,
+            sentence=f"the guest of server {server.id} stands still (the hypervisor's reason: {reason}), "
+            "which nobody asked for",
+            evidence={"host": world.host, "reason": reason, "status": server.status},
+        )
+
+
 # ---- exports
 
 
@@ -141,7 +193,11 @@ def _exports(database: Database, backend: Backend) -> Iterator[Finding]:
     ids = [str(one.attachment_id) for one in found]
     with one_moment(database) as tx:
         live = set(tx.execute(select(attachments.c.id).where(attachments.c.id.in_(ids), _live(attachments))).scalars())
-        busy = _busy(tx, ids)
+        wanted = _connected(tx, backend)
+        about = {one for row in wanted for one in (row.id, row.volume_id, row.server_id) if one is not None}
+        busy = _busy(tx, [*ids, *about])
+    missing = [row for row in wanted if row.id not in ids and not busy & {row.id, row.volume_id, row.server_id}]
+    yield from _unexported(backend, missing)
     for one in found:
         if one.attachment_id not in live | busy:
             yield Finding(
@@ -150,6 +206,35 @@ def _exports(database: Database, backend: Backend) -> Iterator[Finding]:
                 resource_id=str(one.attachment_id),
                 sentence=f"volume {one.volume_id} is exported for attachment {one.attachment_id}, which is no more",
                 evidence={"volume_id": one.volume_id, "backend": backend.name},
+            )
+
+
+def _connected(tx: Transaction, backend: Backend) -> list[Any]:
+    """Attachments whose volume this backend is to export."""
+    statement = (
+        select(attachments.c.id, attachments.c.volume_id, attachments.c.server_id, attachments.c.host)
+        .join(volumes, volumes.c.id == attachments.c.volume_id)
+        .where(
+            volumes.c.backend == backend.name,
+            _live(attachments),
+            attachments.c.stage.in_(("connected", "attached")),
+            attachments.c.connection_info.is_not(None),
+        )
+    )
+    return list(tx.execute(statement))
+
+
+def _unexported(backend: Backend, missing: list[Any]) -> Iterator[Finding]:
+    """Asked once more, after the rows: what was exported since the listing is there."""
+    again = {one.attachment_id for one in backend.target.exports()} if missing else set()
+    for row in missing:
+        if row.id not in again:
+            yield Finding(
+                name="export-missing",
+                resource_type="attachment",
+                resource_id=row.id,
+                sentence=f"volume {row.volume_id} is connected to host {row.host}, but it is not exported any more",
+                evidence={"volume_id": row.volume_id, "server_id": row.server_id, "backend": backend.name},
             )
 
 

@@ -69,8 +69,21 @@ CHECKS: dict[str, Check] = {
     "disk-missing": Check(
         "a volume is attached to a server whose guest does not have the disk", "the attachment is released"
     ),
+    "disk-half-there": Check(
+        "an attached volume is in one of its guest's two definitions only, the running one or the stored one",
+        "the disk is put into the other one too; where that fails, nothing is taken away",
+    ),
+    "guest-paused": Check(
+        "a guest stands still that nobody asked to pause: an I/O error, say of a full pool, or a pause left behind",
+        "the guest goes on; after an I/O error make room first (pumice doctor), or it stops again at the same write",
+        "command",
+    ),
     "disk-left-over": Check("a guest has the disk of a volume that is not attached to it", "the disk is taken out"),
     "export-left-over": Check("a volume is exported for an attachment that is no more", "the export is taken away"),
+    "export-missing": Check(
+        "a volume is connected or attached, and its export is not there any more",
+        "it is exported again, if that comes out as it was; else nothing is changed: detach it and attach it again",
+    ),
     "pool-down": Check("a pool cannot be read, so nothing is said of its volumes", "see pumice doctor", "nobody"),
     "volume-data-missing": Check("the pool has no data of a volume", "the volume turns to error, with the reason"),
     "volume-data-back": Check("the data of a volume that was missing is there again", "the volume is usable again"),

@@ -29,7 +29,7 @@ from pumice.db.schema import snapshots as snapshot_rows
 from pumice.db.schema import volumes as volume_rows
 from pumice.errors import PumiceError
 from pumice.metering.events import emit
-from pumice.operations.model import Claim, exclusive
+from pumice.operations.model import Claim, exclusive, shared
 from pumice.operations.store import enqueue, live_for
 from pumice.reconcile import rows
 from pumice.reconcile.host import MISSING_DATA
@@ -203,6 +203,8 @@ def mend_outside(tx: Transaction, caller: Caller, finding: Finding) -> str:
     claims = [Claim(finding.resource_type, finding.resource_id, "exclusive")]
     if finding.name == "disk-left-over":
         claims.append(exclusive("volume", str(volume_id)))
+    if finding.name == "disk-half-there":  # nobody starts, stops or deletes the guest meanwhile
+        claims.append(shared("server", finding.evidence["server_id"]))
     arguments = MendHost(
         finding=finding.name,
         resource_id=finding.resource_id,
@@ -262,8 +264,11 @@ REPAIRS: dict[str, Callable[[Transaction, Caller, Finding], Any]] = {
     "status-stale": derive,
     "guest-left-over": mend_outside,
     "disk-missing": release_without_disk,
+    "disk-half-there": mend_outside,
     "disk-left-over": mend_outside,
+    "guest-paused": mend_outside,
     "export-left-over": mend_outside,
+    "export-missing": mend_outside,
     "volume-data-missing": miss_data,
     "volume-data-back": find_data,
     "volume-data-left-over": mend_outside,

@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 
 from pumice.block import queries as block_queries
+from pumice.block.model import Attachment
 from pumice.compute import queries
+from pumice.compute.model import BlockDeviceMapping
 from pumice.compute.operations import local_disks, server_files
 from pumice.hypervisors.contract import Disk, Guest
 from pumice.operations.model import Run, StepFailed
@@ -41,18 +43,7 @@ def guest_of(run: Run[Any], **changes: Any) -> Guest:
         found = attached.get(mapping.attachment_id or "")
         if found is None or mapping.volume_id is None or found.connection_info is None:
             continue
-        bootable = not boots_by_kernel and mapping.boot_index is not None and mapping.boot_index >= 0
-        disks.append(
-            Disk(
-                serial=mapping.volume_id,
-                connection_info=found.connection_info,
-                bus=mapping.disk_bus,
-                device=mapping.device_name,
-                read_only=found.mode == "ro",
-                shareable=found.shared,
-                boot_index=mapping.boot_index + 1 if bootable and mapping.boot_index is not None else None,
-            )
-        )
+        disks.append(volume_disk(mapping, found, found.connection_info, boots_by_kernel=boots_by_kernel))
     disks += local_disks.disks_of(directory, server_id, mappings)
     return Guest(
         server_id=server_id,
@@ -62,4 +53,20 @@ def guest_of(run: Run[Any], **changes: Any) -> Guest:
         disks=tuple(disks),
         kernel_path=str(directory / "kernel") if boots_by_kernel else None,
         ramdisk_path=str(directory / "ramdisk") if server.ramdisk_id is not None else None,
+    )
+
+
+def volume_disk(
+    mapping: BlockDeviceMapping, found: Attachment, connection_info: dict[str, Any], *, boots_by_kernel: bool
+) -> Disk:
+    """The disk of an attached volume, as the server's guest has it."""
+    boots = not boots_by_kernel and mapping.boot_index is not None and mapping.boot_index >= 0
+    return Disk(
+        serial=found.volume_id,
+        connection_info=connection_info,
+        bus=mapping.disk_bus,
+        device=mapping.device_name,
+        read_only=found.mode == "ro",
+        shareable=found.shared,
+        boot_index=mapping.boot_index + 1 if boots and mapping.boot_index is not None else None,
     )
