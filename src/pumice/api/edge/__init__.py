@@ -6,7 +6,8 @@ bodies.py      bytes to Structs, faults to 400s that name the field
 versions.py    Since, microversions             links.py    URLs of answers
 envelopes.py   errors as each face says them    headers.py  the request's, a proxy's
 face.py        Face: routes, envelope, versions, discovery                    router.py      paths to routes
-dispatch.py    Edge: the ASGI application; parse, authenticate, one database hop, answer
+dispatch.py    Edge: the ASGI application; find the route, one database hop, answer
+reading.py     what a request says: path, body, query                         own_paths.py   /, /healthz, /metrics
 hops.py        the database hop: token, policy, handler, encoding             replies.py     bytes onto the wire
 openapi.py     the OpenAPI document       metrics.py    Prometheus            logs.py        the access log
 """

@@ -1,8 +1,9 @@
-"""The edge as an ASGI application: parse, authenticate, one database hop, answer. One `Edge` a process.
+"""The edge as an ASGI application: find the route, run its one database hop, answer, count. One `Edge` a process.
 
-    /                      which faces there are            /healthz   200 when requests can be served
-    /<face>/...            the faces                        /metrics   for Prometheus
+    /<face>/...            the faces                        /, /healthz, /metrics   of no face (`own_paths`)
     /<face>/openapi.json   a face's routes, as OpenAPI
+
+What the bytes of a request say is read by `reading`, the path's route found by `face.locate` and `router`.
 
 A request without a token, or with one that no hop has seen yet, never takes the write lock: the token is checked in a
 read hop first. The rest of a request that writes is one write transaction, in which the token is checked again.
@@ -11,30 +12,27 @@ read hop first. The rest of a request that writes is one write transaction, in w
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from pumice.api.edge import bodies, openapi, replies
+from pumice.api.edge import openapi, own_paths, reading, replies
 from pumice.api.edge.envelopes import InternalError, MethodNotAllowed
 from pumice.api.edge.face import Face, Place, locate
 from pumice.api.edge.headers import Headers
 from pumice.api.edge.hops import Outcome, Pending, admit, complete, perform, store
 from pumice.api.edge.links import Links
-from pumice.api.edge.metrics import CONTENT_TYPE, Metrics
+from pumice.api.edge.metrics import Metrics
 from pumice.api.edge.proxies import Proxies
 from pumice.api.edge.route import Await, Call, Route
-from pumice.api.edge.router import Compiled, in_window, parameters
+from pumice.api.edge.router import Compiled, allowed_methods, by_key, in_window, parameters
 from pumice.api.edge.services import Services
 from pumice.api.edge.versions import Microversion
-from pumice.block.services import backends_up
 from pumice.caller import Caller, new_request_id
-from pumice.db import health
 from pumice.db.shared_reads import SharedReads
-from pumice.errors import BadRequest, NotFound, PumiceError, TooLarge, Unauthorized, UnsupportedMediaType
+from pumice.errors import NotFound, PumiceError, Unauthorized
 from pumice.identity.access_rules import Asked
 from pumice.identity.policy import uncovered
 from pumice.identity.tokens import digest
@@ -141,10 +139,17 @@ class _Exchange:
             self._note()
 
     async def _answer(self) -> None:
-        segments = self._segments()
+        try:
+            segments = reading.segments_of(self.scope, self.prefix)
+        except NotFound:
+            self.face = self.edge.faces.get(reading.first_segment(self.scope))  # told in its envelope
+            raise
         self.face = self.edge.faces.get(segments[0])
         if self.face is None:
-            await self._reply(await self._own(segments))
+            name = own_paths.name_of(segments, self.method)
+            self.route_name = name or "root"
+            edge = self.edge
+            await self._reply(await own_paths.answer(name, self.root, edge.faces, edge.reads, edge.metrics))
             return
         if segments[1:] == ["openapi.json"] and self.method in ("GET", "HEAD"):
             self.route_name = "openapi"
@@ -155,47 +160,6 @@ class _Exchange:
             await self._discovery(self.face, place)
         else:
             await self._routed(self.face, place)
-
-    def _segments(self) -> list[str]:
-        """The path's parts, decoded one by one. Raises NotFound for what no path can be."""
-        raw: bytes = self.scope.get("raw_path") or self.path.encode()
-        if not raw.startswith(b"/"):
-            raise NotFound("The path does not begin with a slash.")
-        if b"%" not in raw and raw.isascii():
-            parts = raw.decode().split("/")[1:]
-        else:
-            try:
-                encoded = raw.decode("latin-1").split("/")[1:]
-                self.face = self.edge.faces.get(encoded[0])  # so that what is wrong is said in its envelope
-                parts = [unquote(part, errors="strict") for part in encoded]
-                self.path = "/" + "/".join(parts)
-                self.path.encode()
-            except (UnicodeDecodeError, UnicodeEncodeError):
-                raise NotFound("The path is not UTF-8.") from None
-            if "\0" in self.path:
-                raise NotFound("The path holds a NUL character.")
-        while len(parts) > 1 and not parts[0]:
-            parts = parts[1:]
-        if self.prefix and parts[: self.prefix.count("/")] == self.prefix.split("/")[1:]:
-            parts = parts[self.prefix.count("/") :] or [""]  # the proxy passed it on with the path
-        return parts
-
-    async def _own(self, segments: list[str]) -> Outcome:
-        """What belongs to no face."""
-        name = "/".join(segments)
-        if name not in ("", "healthz", "metrics"):
-            raise NotFound
-        if self.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed(self.method, ["GET", "HEAD"])
-        self.route_name = name or "root"
-        if name == "healthz":
-            if not await self.edge.reads.run(health.answers):
-                return Outcome(503, b'{"status": "starting"}')
-            return replies.of_data(200, {"status": "ok", "backends": await self.edge.reads.run(backends_up)})
-        if name == "metrics":
-            text = await self.edge.reads.run(self.edge.metrics.render)
-            return Outcome(200, text, {"Content-Type": CONTENT_TYPE}, json=False)
-        return replies.of_data(200, {face: f"{self.root}/{face}/" for face in sorted(self.edge.faces)})
 
     async def _discovery(self, face: Face, place: Place) -> None:
         self.route_name = "versions"
@@ -212,7 +176,7 @@ class _Exchange:
         error: PumiceError | None = None
         compiled, values = _UNKNOWN, list[str]()
         try:
-            self.version = self._version(face)
+            self.version = face.asked(self.headers)
         except PumiceError as wrong:
             error, self.version = wrong, face.lowest
         found = face.router.find(place.segments) if place is not None and place.segments is not None else None
@@ -224,7 +188,7 @@ class _Exchange:
             if candidates:
                 await self._call(face, place, candidates[0], candidates, values, error)
                 return
-            allowed = _allowed(methods, self.version)
+            allowed = allowed_methods(methods, self.version)
             if allowed and self.method == "OPTIONS":
                 await self._reply(Outcome(200, None, {"Allow": ", ".join(allowed)}))
                 return
@@ -233,13 +197,6 @@ class _Exchange:
             else:
                 error = error or NotFound("The resource could not be found.")
         await self._call(face, place, compiled, [compiled], [], error)
-
-    def _version(self, face: Face) -> Microversion:
-        versions = face.versions
-        if versions is None:
-            return face.lowest
-        legacy = self.headers.get(versions.legacy_header) if versions.legacy_header else None
-        return versions.asked(self.headers.get("openstack-api-version"), legacy)
 
     async def _call(
         self,
@@ -258,9 +215,9 @@ class _Exchange:
         if error is None:
             try:
                 if compiled.route.stream is None or compiled.decoder is not None:
-                    data = await self._body(compiled.route)
+                    data = await reading.body_of(self.receive, self.headers, compiled.route)
                 if compiled.route.key is not None:
-                    compiled = _by_key(candidates, data)
+                    compiled = by_key(candidates, data)
             except PumiceError as wrong:
                 error = wrong
                 if compiled.route.key is not None:  # which action is not known: none of their rules applies
@@ -298,7 +255,7 @@ class _Exchange:
             service_digest=digest(service_token) if service_token else None,
             project=project,
             asked=Asked(face.name, self.method, face.version, project, place.segments if place is not None else None),
-            error=error or self._parse(call, compiled, data),
+            error=error or reading.parse(call, compiled, self.scope["query_string"], data),
         )
         if route.write and self.method == "POST":
             pending.key_text = self.headers.get("idempotency-key")
@@ -308,52 +265,6 @@ class _Exchange:
             await self._hop(call, pending)
         finally:
             self.caller = call.caller
-
-    def _parse(self, call: Call, compiled: Compiled, data: bytes) -> PumiceError | None:
-        """Fill in body and query; what is wrong with them is told once the caller is known."""
-        query: bytes = self.scope["query_string"]
-        call.query_string = query
-        try:
-            if query:
-                call.params = bodies.parse_query(query)
-            if call.route.query is not None:
-                call.query = bodies.query_struct(call.route.query, call.params)
-            if compiled.decoder is not None:
-                if data:
-                    call.body = compiled.decoder.decode(data, call.version)
-                elif not call.route.optional_body:
-                    return BadRequest("The request needs a body: a JSON object.")
-        except PumiceError as error:
-            return error
-        return None
-
-    async def _body(self, route: Route) -> bytes:
-        """The whole body. Raises TooLarge as soon as it is, UnsupportedMediaType for what is not JSON."""
-        length = self.headers.get("content-length")
-        if length == "0" or (length is None and self.headers.get("transfer-encoding") is None):
-            return b""
-        if length is not None and length.isdigit() and int(length) > route.max_body:
-            raise TooLarge(f"The request body is larger than {route.max_body} bytes.")
-        parts, size = [], 0
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise BadRequest("The request ended before its body did.")
-            part = message.get("body", b"")
-            size += len(part)
-            if size > route.max_body:
-                raise TooLarge(f"The request body is larger than {route.max_body} bytes.")
-            parts.append(part)
-            if not message.get("more_body"):
-                break
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        if data and route.body is not None:
-            kind = self.headers.get("content-type")
-            if kind is not None and not _is_json(kind):
-                raise UnsupportedMediaType(
-                    f"The content type {kind[:64]!r} is not supported here; send application/json."
-                )
-        return data
 
     async def _hop(self, call: Call, pending: Pending) -> None:
         """Run the request in the database's threads and answer."""
@@ -434,29 +345,6 @@ class _Exchange:
                     "project_id": caller.project_id,
                 }
             )
-
-
-def _allowed(methods: Mapping[str, list[Compiled]], version: Microversion) -> list[str]:
-    """What may be asked of the path at this microversion; empty where it does not exist."""
-    living = {method for method, ones in methods.items() if in_window(ones, version)}
-    return sorted(living | {"OPTIONS"} | ({"HEAD"} if "GET" in living else set())) if living else []
-
-
-def _by_key(candidates: list[Compiled], data: bytes) -> Compiled:
-    """The route of an action. Raises BadRequest."""
-    if not data:
-        raise BadRequest("The request needs a body: an object with one key, the action's name.")
-    key = bodies.single_key(data)
-    for one in candidates:
-        if one.route.key == key:
-            return one
-    known = ", ".join(sorted(one.route.key or "" for one in candidates))
-    raise BadRequest(f"There is no such action: {key[:64]!r}; there are {known}.")
-
-
-def _is_json(kind: str) -> bool:
-    bare = kind.partition(";")[0].strip().lower()
-    return bare == "application/json" or (bare.startswith("application/") and bare.endswith(("+json", "-json-patch")))
 
 
 def _path_for_logs(path: str) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pumice.api.edge.envelopes import Envelope
+from pumice.api.edge.headers import Headers
 from pumice.api.edge.links import Links
 from pumice.api.edge.route import Answer, Route
 from pumice.api.edge.router import Router
-from pumice.api.edge.versions import LAST, VersionRange
+from pumice.api.edge.versions import LAST, Microversion, VersionRange
 
 _IDENTIFIER = re.compile(r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")
 
@@ -47,6 +48,14 @@ class Face:
     @property
     def lowest(self) -> tuple[int, int]:
         return self.versions.lowest if self.versions else LAST
+
+    def asked(self, headers: Headers) -> Microversion:
+        """The microversion that a request asks for. Raises what `VersionRange.asked` does."""
+        versions = self.versions
+        if versions is None:
+            return LAST
+        legacy = headers.get(versions.legacy_header) if versions.legacy_header else None
+        return versions.asked(headers.get("openstack-api-version"), legacy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """From method and path to routes: a tree of path segments, literals before parameters."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pumice.api.edge import bodies
 from pumice.api.edge.bodies import Decoder
 from pumice.api.edge.route import Route
 from pumice.api.edge.versions import Microversion
+from pumice.errors import BadRequest
 
 
 class Compiled:
@@ -89,3 +91,21 @@ def in_window(candidates: Sequence[Compiled], asked: Microversion) -> list[Compi
 
 def parameters(route: Compiled, values: list[str]) -> dict[str, Any]:
     return dict(zip(route.names, values, strict=True))
+
+
+def allowed_methods(methods: Mapping[str, list[Compiled]], version: Microversion) -> list[str]:
+    """What may be asked of the path at this microversion; empty where it does not exist."""
+    living = {method for method, ones in methods.items() if in_window(ones, version)}
+    return sorted(living | {"OPTIONS"} | ({"HEAD"} if "GET" in living else set())) if living else []
+
+
+def by_key(candidates: list[Compiled], data: bytes) -> Compiled:
+    """The route of an action. Raises BadRequest."""
+    if not data:
+        raise BadRequest("The request needs a body: an object with one key, the action's name.")
+    key = bodies.single_key(data)
+    for one in candidates:
+        if one.route.key == key:
+            return one
+    known = ", ".join(sorted(one.route.key or "" for one in candidates))
+    raise BadRequest(f"There is no such action: {key[:64]!r}; there are {known}.")
