@@ -6,7 +6,7 @@ Administrators set the former for a project (Block Storage API, "Default volume 
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_replace
 from sqlalchemy.dialects.sqlite import insert as insert_or_update
 
@@ -20,6 +20,13 @@ from pumice.db.schema import volume_types as types
 from pumice.errors import BadRequest, NotFound
 
 
+_OF_PROJECT = (
+    select(*VOLUME_TYPE)
+    .join(default_volume_types, default_volume_types.c.volume_type_id == types.c.id)
+    .where(default_volume_types.c.project_id == bindparam("project_id"), types.c.deleted_at.is_(None))
+)
+
+
 class DefaultType(msgspec.Struct, frozen=True):
     """A project's default type."""
 
@@ -29,12 +36,7 @@ class DefaultType(msgspec.Struct, frozen=True):
 
 def for_project(tx: Transaction, project_id: str | None) -> VolumeType:
     """The type of the project's volumes that name none. Raises NotFound when there is none at all."""
-    statement = (
-        select(*VOLUME_TYPE)
-        .join(default_volume_types, default_volume_types.c.volume_type_id == types.c.id)
-        .where(default_volume_types.c.project_id == (project_id or ""), types.c.deleted_at.is_(None))
-    )
-    row = tx.execute(statement).one_or_none()
+    row = tx.execute(_OF_PROJECT, {"project_id": project_id or ""}).one_or_none()
     return volume_types.default(tx) if row is None else VolumeType(*row)
 
 
