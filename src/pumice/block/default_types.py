@@ -19,7 +19,6 @@ from pumice.db.schema import default_volume_types, projects
 from pumice.db.schema import volume_types as types
 from pumice.errors import BadRequest, NotFound
 
-
 _OF_PROJECT = (
     select(*VOLUME_TYPE)
     .join(default_volume_types, default_volume_types.c.volume_type_id == types.c.id)
