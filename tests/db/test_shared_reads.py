@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from pumice.db.engine import Database, Transaction
+from pumice.db.engine import Database, DatabaseUnavailable, Transaction
 from pumice.db.shared_reads import SharedReads
 from pumice.errors import NotFound
 from tests.operations.test_engine_campaign import prepare
@@ -106,6 +107,81 @@ def test_one_that_was_given_up_does_not_trouble_the_others(database: Database) -
         assert await asyncio.wait_for(reads.run(one, 2), 20) == 2
 
     asyncio.run(ask())
+
+
+async def shared(database: Database, held: Held, *others: Any) -> "tuple[SharedReads, list[asyncio.Task[Any]]]":
+    """Reads that share a transaction: those, asked while a reader was busy with something else that has ended."""
+    reads, first = SharedReads(database), Held()
+    before = asyncio.create_task(reads.run(first))
+    await first.has_begun()
+    tasks = [asyncio.create_task(reads.run(*one)) for one in (*others[:1], (held,), *others[1:])]
+    await asyncio.sleep(0)  # they are asked now
+    first.let_go.set()
+    await before
+    await held.has_begun()
+    return reads, tasks
+
+
+def test_what_has_ended_is_told_before_the_slow_read_that_shares_its_transaction(database: Database) -> None:
+    async def ask() -> None:
+        held = Held()
+        _, (quick, slow) = await shared(database, held, (one, 1))
+        assert await asyncio.wait_for(quick, 20) == 1
+        held.let_go.set()
+        assert await slow == "held"
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_what_shares_the_transaction_of_a_slow_read_of_postgresql_goes_to_another_reader(database: Database) -> None:
+    async def ask() -> None:
+        held = Held()
+        _, (_, slow, *behind) = await shared(database, held, (one, 1), *((one, number) for number in range(20)))
+        assert await asyncio.wait_for(asyncio.gather(*behind), 20) == list(range(20))
+        held.let_go.set()
+        assert await slow == "held"
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_a_read_that_the_server_ends_fails_alone(database: Database) -> None:
+    def ended(tx: Transaction) -> None:
+        tx.connection.execute(text("SET statement_timeout = '1ms'"))
+        try:
+            tx.connection.execute(text("SELECT pg_sleep(30)"))
+        finally:
+            tx.connection.execute(text("RESET statement_timeout"))
+
+    async def ask() -> list[object]:
+        held = Held()
+        _, tasks = await shared(database, held, (one, 1), (ended,), (one, 2), (one, 3))
+        held.let_go.set()
+        return list(await asyncio.gather(*tasks, return_exceptions=True))
+
+    first, slow, failed, *rest = asyncio.run(ask())
+    assert (first, slow, rest) == (1, "held", [2, 3])
+    assert isinstance(failed, DatabaseUnavailable)
+
+
+def test_what_was_given_up_before_its_turn_does_not_run(database: Database) -> None:
+    ran = []
+
+    async def ask() -> None:
+        reads, held = SharedReads(database), Held()
+        first = asyncio.create_task(reads.run(held))
+        await held.has_begun()
+        given_up = [asyncio.create_task(reads.run(lambda _tx: ran.append("given up"))) for _ in range(3)]
+        await asyncio.sleep(0)  # they are asked now
+        for task in given_up:
+            task.cancel()
+        held.let_go.set()
+        await first
+        assert await asyncio.wait_for(reads.run(one, 1), 20) == 1
+
+    asyncio.run(ask())
+    assert ran == []
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
