@@ -31,6 +31,15 @@ def directory(path: str | Path) -> Iterator[int]:
         os.close(fd)
 
 
+@contextmanager
+def closing(fd: int) -> Iterator[int]:
+    """An open descriptor, closed at the end of the block."""
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def read_file(dir_fd: int, name: str, limit: int = 1 << 16) -> bytes | None:
     """Content of a small regular file (its first `limit` bytes), None where it is absent. Raises OSError."""
     try:

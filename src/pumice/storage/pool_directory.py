@@ -38,6 +38,7 @@ _ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _WORK = re.compile(rf"({VOLUME}|{SNAPSHOT})-({_ID})\.(\d+)")
 _WHOLE_ID = re.compile(_ID)
 _FOREIGN_OK = {"lost+found"}
+_VOLUME_ATTRIBUTE = "user.pumice.volume"
 
 _GONE = {errno.EIO, errno.ENODEV, errno.ENXIO, errno.EROFS, errno.ESTALE, errno.EUCLEAN}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -72,6 +73,15 @@ def thing(kind: str, thing_id: str) -> Thing:
     if not _WHOLE_ID.fullmatch(thing_id):
         raise StorageError(f"{kind} id {thing_id!r} is not a UUID")
     return Thing(kind, thing_id)
+
+
+def note_volume(snapshot: int, volume_id: str) -> None:
+    """The open file of a snapshot knows its volume, where the file system keeps attributes. Raises OSError."""
+    try:
+        os.setxattr(snapshot, _VOLUME_ATTRIBUTE, volume_id.encode())
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
 
 
 class PoolOwned(BackendDown):
@@ -231,6 +241,16 @@ class PoolDirectory:
             found = self.find(Thing(kind, match[1])) if match else None
             if match and found is not None:
                 yield match[1], found
+
+    def volume_of(self, snapshot: Thing) -> str:
+        """Id of the volume that the snapshot was taken of, "" where the file system keeps no attributes."""
+        with durable.closing(self.open(snapshot, os.O_RDONLY)) as fd:
+            try:
+                return os.getxattr(fd, _VOLUME_ATTRIBUTE).decode()
+            except OSError as error:
+                if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+                    return ""
+                raise
 
     def probe(self) -> None:
         """Prove that a file can be written, synced and removed. Raises OSError."""
