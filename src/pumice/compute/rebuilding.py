@@ -13,7 +13,6 @@ from pumice.block import queries as block_queries
 from pumice.block.model import GIB
 from pumice.caller import Caller, new_id
 from pumice.compute import boot_disks, config_drive, devices, instance_actions, keypairs, queries, quotas, servers
-from pumice.compute.guards import guard, refuse_if_locked
 from pumice.compute.model import BlockDeviceMapping, Flavor, Server, ServerWithVolumes, WantedServer
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations.clear_kept import Kept
@@ -36,9 +35,7 @@ def rebuild(
     reimage: the caller's microversion (2.93) replaces the bytes of a root volume.
 
     Raises BadRequest (image, its size), InvalidField, Conflict, Forbidden (quota of metadata), NotFound."""
-    server = servers.get(tx, caller, server_id)
-    refuse_if_locked(caller, server)
-    guard(tx, server_id, "rebuild")
+    server = servers.get_to_change(tx, caller, server_id, "rebuild")
     if "metadata" in changes:
         quotas.check_metadata(tx, server.project_id, len(changes["metadata"]))
     if "key_name" in changes:

@@ -4,11 +4,12 @@ A resized server (VERIFY_RESIZE) runs with its new flavor; its old one, and its 
 it is confirmed (or that happens by itself after `resize_confirm_window`), or reverted.
 """
 
+from typing import Any
+
 from sqlalchemy import update
 
 from pumice.caller import Caller
-from pumice.compute import flavors, hosts, instance_actions, queries, quotas, servers
-from pumice.compute.guards import guard, refuse_if_locked
+from pumice.compute import flavors, hosts, queries, quotas, servers
 from pumice.compute.model import Flavor, Server
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations.resize_server import CONFIRM_RESIZE, RESIZE_SERVER, REVERT_RESIZE, ResizeServer
@@ -25,9 +26,7 @@ def resize(
     """disk_config: AUTO or MANUAL, shown from now on.
 
     Raises BadRequest (flavor unknown, the same, too small, no room on the host), Conflict, NotFound, Forbidden."""
-    server = servers.get(tx, caller, server_id)
-    refuse_if_locked(caller, server)
-    guard(tx, server_id, "resize")
+    server = servers.get_to_change(tx, caller, server_id, "resize")
     try:
         flavor = flavors.get(tx, caller, flavor_id)
     except NotFound as error:
@@ -42,15 +41,9 @@ def resize(
     if disk_config is not None:
         tx.execute(update(rows).where(rows.c.id == server_id).values(disk_config=disk_config))
     notify_server(tx, server_id, "resize.prep.start", caller)
-    arguments = ResizeServer(
-        server_id=server_id,
-        host=str(server.host),
-        event_id=_event(tx, caller, server, "resize", "compute_prep_resize"),
-        runs=server.power == "on",
-        flavor=servers.flavor_copy(flavor),
-        old_flavor={**server.flavor, "id": server.flavor_id},
-    )
-    return _enqueue(tx, caller, RESIZE_SERVER, arguments)
+    event_id = servers.begin_action(tx, caller, server, "resize", "compute_prep_resize")
+    old = {**server.flavor, "id": server.flavor_id}
+    return _enqueue(tx, caller, RESIZE_SERVER, server, event_id, servers.flavor_copy(flavor), old)
 
 
 def _check(tx: Transaction, server: Server, flavor: Flavor) -> None:
@@ -79,44 +72,37 @@ def _check(tx: Transaction, server: Server, flavor: Flavor) -> None:
 
 def confirm(tx: Transaction, caller: Caller, server_id: str) -> OperationRow:
     """Keep the new size. Raises Conflict, NotFound."""
-    server = servers.get(tx, caller, server_id)
-    refuse_if_locked(caller, server)
-    guard(tx, server_id, "confirm resize")
+    server = servers.get_to_change(tx, caller, server_id, "confirm resize")
     notify_server(tx, server_id, "resize.confirm.start", caller)
-    arguments = ResizeServer(
-        server_id=server_id,
-        host=str(server.host),
-        event_id=_event(tx, caller, server, "confirmResize", "compute_confirm_resize"),
-        runs=server.power == "on",
-        flavor=server.flavor,
-    )
-    return _enqueue(tx, caller, CONFIRM_RESIZE, arguments)
+    event_id = servers.begin_action(tx, caller, server, "confirmResize", "compute_confirm_resize")
+    return _enqueue(tx, caller, CONFIRM_RESIZE, server, event_id, server.flavor)
 
 
 def revert(tx: Transaction, caller: Caller, server_id: str) -> OperationRow:
     """Take the old size, and local disks as they were. Raises Conflict, NotFound."""
-    server = servers.get(tx, caller, server_id)
-    refuse_if_locked(caller, server)
-    guard(tx, server_id, "revert resize")
+    server = servers.get_to_change(tx, caller, server_id, "revert resize")
     notify_server(tx, server_id, "resize.revert.start", caller)
-    arguments = ResizeServer(
-        server_id=server_id,
-        host=str(server.host),
-        event_id=_event(tx, caller, server, "revertResize", "compute_revert_resize"),
-        runs=server.power == "on",
-        flavor=server.old_flavor or server.flavor,
-        old_flavor=server.flavor,
-    )
-    return _enqueue(tx, caller, REVERT_RESIZE, arguments)
-
-
-def _event(tx: Transaction, caller: Caller, server: Server, action: str, event: str) -> str:
-    action_id = instance_actions.start(tx, server.id, action, caller=caller, project_id=server.project_id)
-    return instance_actions.start_event(tx, action_id, event, server.host)
+    event_id = servers.begin_action(tx, caller, server, "revertResize", "compute_revert_resize")
+    return _enqueue(tx, caller, REVERT_RESIZE, server, event_id, server.old_flavor or server.flavor, server.flavor)
 
 
 def _enqueue(
-    tx: Transaction, caller: Caller, operation: Operation[ResizeServer], arguments: ResizeServer
+    tx: Transaction,
+    caller: Caller,
+    operation: Operation[ResizeServer],
+    server: Server,
+    event_id: str,
+    flavor: dict[str, Any],
+    old_flavor: dict[str, Any] | None = None,
 ) -> OperationRow:
-    server_id = arguments.server_id
-    return enqueue(tx, operation, arguments, subject_id=server_id, claims=servers.turn(tx, server_id), caller=caller)
+    """The flavors as `ResizeServer` has them."""
+    arguments = ResizeServer(
+        server_id=server.id,
+        host=str(server.host),
+        event_id=event_id,
+        runs=server.power == "on",
+        flavor=flavor,
+        old_flavor=old_flavor,
+    )
+    claims = servers.turn(tx, server.id)
+    return enqueue(tx, operation, arguments, subject_id=server.id, claims=claims, caller=caller)

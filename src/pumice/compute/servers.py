@@ -55,6 +55,16 @@ def get(tx: Transaction, caller: Caller, server_id: str) -> Server:
     return found
 
 
+def get_to_change(tx: Transaction, caller: Caller, server_id: str, action: str) -> Server:
+    """The server, which is not locked for the caller and whose state allows the action; its row is locked.
+
+    Raises NotFound, Conflict."""
+    server = get(tx, caller, server_id)
+    refuse_if_locked(caller, server)
+    guard(tx, server_id, action)
+    return server
+
+
 def exists(tx: Transaction, caller: Caller, server_id: str) -> bool:
     """Whether the caller may see such a server."""
     found = queries.server(tx, server_id)
@@ -131,15 +141,19 @@ def power(tx: Transaction, caller: Caller, server_id: str, action: str) -> Opera
     """start, stop, reboot, hard reboot, pause, unpause, suspend or resume.
 
     Raises Conflict (another state is needed, busy, locked), NotFound."""
-    server = get(tx, caller, server_id)
-    refuse_if_locked(caller, server)
-    guard(tx, server_id, action)
+    server = get_to_change(tx, caller, server_id, action)
     power = POWER[action]
     notify_server(tx, server_id, f"{power.event}.start", caller)
     action_id = instance_actions.start(tx, server_id, power.action, caller=caller)
     event_id = instance_actions.start_event(tx, action_id, f"compute_{power.action}_instance", server.host)
     arguments = PowerServer(server_id=server_id, host=str(server.host), event_id=event_id)
     return enqueue(tx, power.operation, arguments, subject_id=server_id, claims=turn(tx, server_id), caller=caller)
+
+
+def begin_action(tx: Transaction, caller: Caller, server: Server, action: str, event: str) -> str:
+    """The server's instance action and its one event begin; the event's id."""
+    action_id = instance_actions.start(tx, server.id, action, caller=caller, project_id=server.project_id)
+    return instance_actions.start_event(tx, action_id, event, server.host)
 
 
 def turn(tx: Transaction, server_id: str) -> tuple[Claim, ...]:

@@ -7,8 +7,7 @@ nowhere; others can be attached and detached (`volume_attachments.py`), and are 
 from sqlalchemy import update
 
 from pumice.caller import Caller, new_id
-from pumice.compute import hosts, instance_actions, queries, server_images, servers
-from pumice.compute.guards import guard, refuse_if_locked
+from pumice.compute import hosts, queries, server_images, servers
 from pumice.compute.model import BlockDeviceMapping, Host, Server
 from pumice.compute.notifications import notify_server
 from pumice.compute.operations.shelve_server import (
@@ -29,9 +28,7 @@ from pumice.operations.store import enqueue
 def shelve(tx: Transaction, caller: Caller, server_id: str, offload_after: int) -> OperationRow:
     """Stop it, and keep its local root disk as an image. offload_after: seconds until it is offloaded too (0: at once,
     below 0: never by itself). Raises Conflict, NotFound."""
-    server = servers.get(tx, caller, server_id)
-    refuse_if_locked(caller, server)
-    guard(tx, server_id, "shelve")
+    server = servers.get_to_change(tx, caller, server_id, "shelve")
     notify_server(tx, server_id, "shelve.start", caller)
     has_local_root = _has_local_root(queries.mappings_of(tx, [server_id]))
     image_id = upload_id = None
@@ -43,7 +40,7 @@ def shelve(tx: Transaction, caller: Caller, server_id: str, offload_after: int) 
     arguments = ShelveServer(
         server_id=server_id,
         host=str(server.host),
-        event_id=_event(tx, caller, server, "shelve", "compute_shelve_instance"),
+        event_id=servers.begin_action(tx, caller, server, "shelve", "compute_shelve_instance"),
         runs=server.power == "on",
         image_id=image_id,
         upload_id=upload_id,
@@ -55,14 +52,12 @@ def shelve(tx: Transaction, caller: Caller, server_id: str, offload_after: int) 
 
 def offload(tx: Transaction, caller: Caller, server_id: str) -> OperationRow:
     """Take what a shelved server has on its host away. Raises Conflict, NotFound."""
-    server = servers.get(tx, caller, server_id)
-    refuse_if_locked(caller, server)
-    guard(tx, server_id, "shelve offload")
+    server = servers.get_to_change(tx, caller, server_id, "shelve offload")
     notify_server(tx, server_id, "shelve_offload.start", caller)
     arguments = OffloadServer(
         server_id=server_id,
         host=str(server.host),
-        event_id=_event(tx, caller, server, "shelveOffload", "compute_shelve_offload_instance"),
+        event_id=servers.begin_action(tx, caller, server, "shelveOffload", "compute_shelve_offload_instance"),
     )
     claims = servers.turn(tx, server_id)
     return enqueue(tx, OFFLOAD_SERVER, arguments, subject_id=server_id, claims=claims, caller=caller)
@@ -79,9 +74,7 @@ def unshelve(
     """Start it again, an offloaded one on a host of that zone, or on that host.
 
     Raises InvalidField (zone, host), BadRequest (no host fits, with the reason for each), Conflict, NotFound."""
-    server = servers.get(tx, caller, server_id)
-    refuse_if_locked(caller, server)
-    guard(tx, server_id, "unshelve")
+    server = servers.get_to_change(tx, caller, server_id, "unshelve")
     offloaded = server.stage == "offloaded"
     if not offloaded and (availability_zone is not None or host is not None):
         raise Conflict(
@@ -96,7 +89,7 @@ def unshelve(
     arguments = UnshelveServer(
         server_id=server_id,
         host=str(server.host),
-        event_id=_event(tx, caller, server, "unshelve", "compute_unshelve_instance"),
+        event_id=servers.begin_action(tx, caller, server, "unshelve", "compute_unshelve_instance"),
         offloaded=offloaded,
         image_id=server.shelved_image_id,
     )
@@ -130,8 +123,3 @@ def refuse_shelved(tx: Transaction, caller: Caller, server_id: str) -> None:
 
 def _has_local_root(mappings: list[BlockDeviceMapping]) -> bool:
     return any(one.destination_type == "local" and one.image_id is not None for one in mappings)
-
-
-def _event(tx: Transaction, caller: Caller, server: Server, action: str, event: str) -> str:
-    action_id = instance_actions.start(tx, server.id, action, caller=caller, project_id=server.project_id)
-    return instance_actions.start_event(tx, action_id, event, server.host)

@@ -60,6 +60,10 @@ def define(run: Run[ResizeServer]) -> None:
     run.world.hypervisor.define(guest_of(run, flavor=run.arguments.flavor))
 
 
+_ENDED = {"old_flavor": None, "stage": None, "stage_since": None}
+"""The columns of a server that is neither to be confirmed nor to be reverted any more."""
+
+
 def mark_resized(tx: Transaction, run: Run[ResizeServer]) -> None:
     wanted = run.arguments
     values = {
@@ -74,16 +78,14 @@ def mark_resized(tx: Transaction, run: Run[ResizeServer]) -> None:
 
 def mark_reverted(tx: Transaction, run: Run[ResizeServer]) -> None:
     wanted = run.arguments
-    values = {"flavor": wanted.flavor, "flavor_id": wanted.flavor["id"], "old_flavor": None}
-    record_facts(tx, run, {**values, "stage": None, "stage_since": None})
+    record_facts(tx, run, {"flavor": wanted.flavor, "flavor_id": wanted.flavor["id"], **_ENDED})
     clear_kept.hand_over(tx, run, caller_of(run.row))
 
 
 def confirm(tx: Transaction, run: Run[ResizeServer]) -> None:
     server_id = run.arguments.server_id
     take_server(tx, run, exclusive("server_files", server_id))
-    values = {"old_flavor": None, "stage": None, "stage_since": None, "updated_at": tx.now}
-    tx.execute(servers.update().where(servers.c.id == server_id).values(**values))
+    tx.execute(servers.update().where(servers.c.id == server_id).values(**_ENDED, updated_at=tx.now))
     finish_action(tx, run)
     clear_kept.hand_over(tx, run, caller_of(run.row))
 
