@@ -2,13 +2,17 @@
 
 A cache notes the number beside what it keeps; a hop that reads another number evaluates anew. So a revocation in one
 API process holds in all of them from its commit on.
+
+A number is never used twice: it is the time of the change, or one more than the last. Requests that share a transaction
+(`db/group_commit.py`) see a number before it is committed, and what they cache of it must not come true later when
+that transaction is lost and another change takes the number in its place.
 """
 
 import contextlib
 import sqlite3
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import BigInteger, bindparam, case, insert, select, update
 
 from pumice.db.engine import Transaction
 from pumice.db.schema import generations
@@ -17,7 +21,9 @@ NAME = "identity"
 
 _READ = "SELECT value FROM generations WHERE name = 'identity'"
 _CURRENT = select(generations.c.value).where(generations.c.name == NAME)
-_BUMP = update(generations).where(generations.c.name == NAME).values(value=generations.c.value + 1)
+_NOW = bindparam("now", type_=BigInteger)
+_NEXT = case((generations.c.value >= _NOW, generations.c.value + 1), else_=_NOW)
+_BUMP = update(generations).where(generations.c.name == NAME).values(value=_NEXT)
 
 
 def current(tx: Transaction) -> int:
@@ -52,7 +58,7 @@ def alone(tx: Transaction) -> None:
 
 def advance(tx: Transaction) -> None:
     """Something was taken away or changed: every cached grant is to be evaluated anew."""
-    if not tx.execute(_BUMP).rowcount:
-        tx.execute(insert(generations).values(name=NAME, value=1))
+    if not tx.execute(_BUMP, {"now": tx.now}).rowcount:
+        tx.execute(insert(generations).values(name=NAME, value=tx.now))
     tx.generation = None
     tx.wake(NAME)
