@@ -208,8 +208,8 @@ def test_a_disk_survives_stop_and_start(bench: Bench) -> None:
     assert bench.seen(server) == {disk.serial: (True, True)}
 
 
-@pytest.mark.parametrize("finish", ["attach", "detach"])
-def test_a_disk_in_one_definition_only_is_finished_by_both_verbs(bench: Bench, finish: str) -> None:
+@pytest.mark.parametrize("finish", ["attach", "complete", "detach"])
+def test_a_disk_in_one_definition_only_is_finished_by_each_verb(bench: Bench, finish: str) -> None:
     server, disk = bench.guest(), bench.disk()
     bench.hypervisor.attach(server, disk)
     plan = faults.Plan()
@@ -217,12 +217,35 @@ def test_a_disk_in_one_definition_only_is_finished_by_both_verbs(bench: Bench, f
     with faults.planned(plan), pytest.raises(HypervisorError):
         bench.hypervisor.detach(server, disk.serial)
     assert bench.seen(server) == {disk.serial: (False, True)}
-    if finish == "attach":
-        bench.hypervisor.attach(server, disk)
-        assert bench.seen(server) == {disk.serial: (True, True)}
-    else:
+    if finish == "detach":
         bench.hypervisor.detach(server, disk.serial)
         assert bench.seen(server) == {}
+        return
+    for _time in range(2):
+        seen = getattr(bench.hypervisor, finish)(server, disk)
+        assert (seen.serial, seen.live, seen.stored) == (disk.serial, True, True)
+        assert bench.seen(server) == {disk.serial: (True, True)}
+
+
+def test_completing_a_disk_adds_no_other_and_takes_none_away(bench: Bench) -> None:
+    hypervisor, server, disk, other = bench.hypervisor, bench.guest(), bench.disk(), bench.disk()
+    hypervisor.attach(server, disk)
+    with pytest.raises(HypervisorError, match="already"):
+        hypervisor.complete(server, msgspec.structs.replace(disk, connection_info=other.connection_info))
+    assert hypervisor.complete(server, other) is None
+    assert bench.seen(server) == {disk.serial: (True, True)}
+    with pytest.raises(GuestMissing):
+        hypervisor.complete(str(uuid.uuid4()), disk)
+
+
+def test_a_paused_guest_says_why(bench: Bench) -> None:
+    hypervisor, server = bench.hypervisor, bench.guest()
+    assert hypervisor.pause_reason(server) is None
+    hypervisor.pause(server)
+    assert hypervisor.pause_reason(server) == "asked"
+    hypervisor.resume(server)
+    assert hypervisor.pause_reason(server) is None
+    assert hypervisor.pause_reason(str(uuid.uuid4())) is None
 
 
 def test_thirty_disks_fit_each_under_a_name_of_its_own(bench: Bench) -> None:

@@ -167,6 +167,15 @@ def test_an_export_that_is_being_taken_away_is_left_to_that(cloud: Cloud, runnin
     assert cloud.look() == []
 
 
+def test_of_two_repairs_of_one_attachment_the_second_comes_next_time(cloud: Cloud, running: str) -> None:
+    volume_id = cloud.attached(running)
+    cloud.hypervisor.halve(running, volume_id, live=True, stored=False)
+    cloud.target.disconnect(volume_id, the_attachment(cloud).id)
+    assert [one.state for one in cloud.heal()] == ["queued", "failed"]
+    assert [one.state for one in cloud.heal()] == ["queued"]
+    assert cloud.look() == []
+
+
 # ---- guests that stand still
 
 
