@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -78,7 +78,7 @@ def page(tx: Transaction, request: PageRequest, *, kept: bool) -> Any:
     return LISTING.page(tx, EVERYTHING.where(things.c.owner == "me"), request, tuple)
 
 
-def in_order(rows: list[Any], sorts: Any) -> list[str]:
+def in_order(rows: Sequence[Any], sorts: Any) -> list[str]:
     """The ids as Python sorts them: NULL below every value, the id last, in the direction of the last key."""
     sorts = sorts or (("size", "desc"),)
     names = [column.name for column in things.c]
@@ -132,6 +132,22 @@ def test_what_the_caller_may_not_see_is_no_marker(database: Database, kept: bool
         for _ in range(4):
             with pytest.raises(BadRequest, match=f"marker '{foreign}' is no id of the list"):
                 page(tx, PageRequest(marker=foreign), kept=kept)
+
+
+@pytest.mark.parametrize("sorts", [(), (("name", "asc"),), (("name", "desc"), ("host", "asc"))], ids=str)
+def test_a_kept_statement_shows_each_owner_only_what_is_theirs(database: Database, sorts: Any) -> None:
+    with database.read() as tx:
+        rows = {
+            owner: in_order(tx.connection.execute(select(things).where(things.c.owner == owner)).all(), sorts)
+            for owner in ("me", "other", "nobody")
+        }
+        for turn in range(12):  # the first times, and when the statements are kept
+            for owner, whole in rows.items():
+                marker = whole[turn] if whole else None
+                request = PageRequest(marker=marker, sorts=sorts, limit=turn % 5, with_count=True)
+                answer = LISTING.page(tx, OWNED, request, tuple, {"owner": owner})
+                behind = whole[turn + 1 :] if whole else []
+                assert ([row[0] for row in answer.items], answer.total) == (behind[: turn % 5], len(whole))
 
 
 def test_kept_statements_stay_few(database: Database) -> None:
