@@ -36,8 +36,11 @@ QUESTIONS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "a server's operations": (compute_facts._OPERATIONS, {"id": "s"}),
 }
 
+SCAN = re.compile(r"SCAN (?P<table>\w+)(?: USING (?:COVERING )?INDEX (?P<index>\w+))?")
 SMALL = ("volume_types", "pools", "services")
 """Tables that do not grow with use."""
+LIVE = ("ix_worker_sessions_live",)
+"""Partial indices of what lives now: they do not grow with use either. (Sessions are looked at now and then.)"""
 CONNECTOR = {"host": "node1", "initiator": "iqn.2026-01.test:one", "ip": "127.0.0.1", "multipath": False}
 
 
@@ -113,6 +116,7 @@ def test_nothing_in_the_life_of_a_volume_reads_a_table_that_grows(databases: Dat
         statement: step
         for statement, steps in plans.items()
         for step in steps
-        if "AUTOMATIC" in step or ((found := re.match(r"SCAN (\w+)", step)) and found[1] not in SMALL)
+        if "AUTOMATIC" in step
+        or ((found := SCAN.match(step)) and found["table"] not in SMALL and found["index"] not in LIVE)
     }
     assert scanned == {}
