@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pumice.hypervisors.contract import DetachRefused, Disk, Guest, GuestState, HypervisorError
+from pumice.hypervisors.domain_xml import alias_of, disk_xml, slot_of
 from pumice.hypervisors.libvirt import LibvirtHypervisor
 from pumice.hypervisors.libvirt_root import LONGEST_ROOT, end_probes
 from pumice.hypervisors.registry import HypervisorConfig
@@ -144,6 +145,18 @@ def test_a_guest_reads_and_writes_disks_that_come_grow_and_go(lab: Lab, tmp_path
         hypervisor.detach(server, hot.stem)
         wait_until(lambda: set(inside.disks()) == {cold.stem}, 10, "the disk gone inside")
     assert hypervisor.console_log(server, lines=1).count("\n") == 1
+
+
+def test_a_disk_is_completed_under_another_name_where_its_own_is_taken(lab: Lab, tmp_path: Path) -> None:
+    hypervisor, server, mine, other = lab.hypervisor, lab.server_id, volume(tmp_path), volume(tmp_path)
+    hypervisor.start_guest(server)
+    name = hypervisor.attach(server, disk(mine)).device
+    domain, stored_only = hypervisor._domain(server), hypervisor._libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    domain.detachDeviceAlias(alias_of(mine.stem), stored_only)
+    domain.attachDeviceFlags(disk_xml(disk(other), slot_of(name)), stored_only)
+    assert lab.seen() == {mine.stem: (True, False), other.stem: (False, True)}
+    hypervisor.complete(server, disk(mine))
+    assert lab.seen() == {mine.stem: (True, True), other.stem: (False, True)}
 
 
 def test_a_guest_that_did_not_let_go_in_time_keeps_the_disk_until_asked_again(lab: Lab, tmp_path: Path) -> None:
