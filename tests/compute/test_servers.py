@@ -179,6 +179,18 @@ def test_a_guest_that_died_is_seen(cloud: ComputeCloud) -> None:
     assert cloud.hypervisor.state(server) is GuestState.RUNNING
 
 
+def test_a_guest_that_an_operation_pauses_is_left_to_it(cloud: ComputeCloud) -> None:
+    """Also one that shares the server with others: an attach here, elsewhere a snapshot that has to pause the guest."""
+    server, volume = cloud.server(), cloud.volume()
+    cloud.write(attach, cloud.member, server, volume)
+    cloud.simulator.pause(server)
+    assert observe_guests(cloud.database, cloud.world) == []
+    assert cloud.found(server).status == "ACTIVE"
+    cloud.settle()
+    assert observe_guests(cloud.database, cloud.world) == [server]
+    assert cloud.found(server).status == "PAUSED"
+
+
 def test_the_console_is_read_on_the_host(cloud: ComputeCloud) -> None:
     server = cloud.server()
     cloud.simulator.print_console(server, "hello\n")

@@ -42,7 +42,6 @@ def _record(tx: Transaction, changed: dict[str, str], asked: int) -> list[str]:
     held = exists().where(
         operation_resources.c.resource_type == "server",
         operation_resources.c.resource_id == servers.c.id,
-        operation_resources.c.mode == "exclusive",
     )
     for server_id, power in changed.items():
         statement = (
