@@ -3,6 +3,7 @@
 Where its first data comes from is in `volume_sources`; the pool is chosen by `scheduling`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -69,23 +70,14 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
         multiattach=multiattach,
     )
     chosen = scheduling.choose(tx, wish)
-    volume_id = new_id()
-    pool, zone, refusal = None, zones[0] if zones else "nova", None
-    if isinstance(chosen, scheduling.NoPool):
-        refusal = chosen.sentence
-    else:
-        pool, zone = chosen.pool, chosen.availability_zone
     row: dict[str, Any] = {
-        "id": volume_id,
+        "id": new_id(),
         "project_id": project_id,
         "user_id": caller.user_id,
         "name": wanted.name,
         "description": wanted.description,
         "size": size,
         "volume_type_id": kind.id,
-        "availability_zone": zone,
-        "backend": pool.backend if pool else None,
-        "pool": pool.name if pool else None,
         "metadata": wanted.metadata,
         "image_metadata": origin.image_metadata,
         "bootable": origin.bootable,
@@ -95,38 +87,57 @@ def create(tx: Transaction, caller: Caller, wanted: Wanted) -> VolumeWithAttachm
         "source_volume_id": wanted.source.volume_id,
         "image_id": wanted.source.image_id,
         "consumes_quota": True,
-        "life": "making" if pool else "broken",
-        "broken_reason": refusal,
-        "status": "creating" if pool else "error",
         "attach_status": "detached",
         "created_at": tx.now,
         "updated_at": tx.now,
+        **_place(chosen, zones),
     }
     tx.execute(_INSERT, row)
-    notify_volume(tx, volume_id, "create.start", caller)
-    if pool is not None:
-        arguments = CreateVolume(
-            volume_id=volume_id,
-            backend=pool.backend,
-            size=size,
-            snapshot_id=wanted.source.snapshot_id,
-            source_volume_id=wanted.source.volume_id,
-            image_id=wanted.source.image_id,
-        )
-        claims = (exclusive("volume", volume_id), *origin.claims)
-        enqueue(tx, CREATE_VOLUME, arguments, subject_id=volume_id, claims=claims, caller=caller)
-    if refusal is not None:
-        messages.record(
-            tx,
-            project_id=project_id,
-            request_id=caller.request_id,
-            resource_type="volume",
-            resource_id=volume_id,
-            action="schedule allocate volume",
-            sentence=refusal,
-            detail_id=messages.NO_BACKEND_AVAILABLE,
-        )
-    return shown(tx, volume_id)
+    notify_volume(tx, row["id"], "create.start", caller)
+    if isinstance(chosen, scheduling.NoPool):
+        _tell(tx, caller, row, chosen.sentence)
+    else:
+        _enqueue(tx, caller, row, origin)
+    return shown(tx, row["id"])
+
+
+def _place(chosen: scheduling.Chosen | scheduling.NoPool, zones: tuple[str, ...]) -> dict[str, Any]:
+    """The columns that say where the volume is, or why it is nowhere."""
+    if isinstance(chosen, scheduling.NoPool):
+        zone = zones[0] if zones else "nova"
+        nowhere = {"backend": None, "pool": None, "availability_zone": zone}
+        return {**nowhere, "life": "broken", "broken_reason": chosen.sentence, "status": "error"}
+    pool = chosen.pool
+    there = {"backend": pool.backend, "pool": pool.name, "availability_zone": chosen.availability_zone}
+    return {**there, "life": "making", "broken_reason": None, "status": "creating"}
+
+
+def _enqueue(tx: Transaction, caller: Caller, row: Mapping[str, Any], origin: Origin) -> None:
+    volume_id = row["id"]
+    arguments = CreateVolume(
+        volume_id=volume_id,
+        backend=row["backend"],
+        size=row["size"],
+        snapshot_id=row["snapshot_id"],
+        source_volume_id=row["source_volume_id"],
+        image_id=row["image_id"],
+    )
+    claims = (exclusive("volume", volume_id), *origin.claims)
+    enqueue(tx, CREATE_VOLUME, arguments, subject_id=volume_id, claims=claims, caller=caller)
+
+
+def _tell(tx: Transaction, caller: Caller, row: Mapping[str, Any], refusal: str) -> None:
+    """Why no pool takes the volume, for its user."""
+    messages.record(
+        tx,
+        project_id=row["project_id"],
+        request_id=caller.request_id,
+        resource_type="volume",
+        resource_id=row["id"],
+        action="schedule allocate volume",
+        sentence=refusal,
+        detail_id=messages.NO_BACKEND_AVAILABLE,
+    )
 
 
 def _project(caller: Caller) -> str:
