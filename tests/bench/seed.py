@@ -15,7 +15,7 @@ BATCH = 5000
 PROJECTS = 20
 BACKENDS = 10
 STATUSES = (("available", "there"), ("error", "broken"))
-NAMES = 1000
+NAMES = 100
 
 
 def grow(database: Database, model_id: str, count: int, *, deleted: int = 0, spread: bool = False) -> None:
@@ -45,8 +45,18 @@ def grow(database: Database, model_id: str, count: int, *, deleted: int = 0, spr
             rows = []
     if rows:
         _store(database, rows)
-    with database.write() as tx:
-        tx.connection.exec_driver_sql("ANALYZE")
+    _settle(database)
+
+
+def _settle(database: Database) -> None:
+    """What the database would do in its own time after so many rows is done now."""
+    if database.sqlite:
+        with database.write() as tx:
+            tx.connection.exec_driver_sql("ANALYZE")
+        return
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in ("VACUUM ANALYZE", "CHECKPOINT"):
+            connection.exec_driver_sql(statement)
 
 
 def _place(model: dict[str, Any], number: int) -> dict[str, Any]:
