@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event
 
 from pumice.block import attachments, snapshots, volume_creation, volumes
 from pumice.block import facts as block_facts
@@ -14,7 +14,7 @@ from pumice.block.volume_creation import Wanted
 from pumice.block.volume_sources import Source
 from pumice.compute import facts as compute_facts
 from pumice.db.engine import Database, Transaction
-from pumice.db.schema import metadata, volume_types
+from pumice.db.schema import metadata
 from pumice.operations import claiming, store
 from tests.block.cloud import BlockCloud
 from tests.support.databases import Databases
@@ -42,17 +42,6 @@ SMALL = ("volume_types", "pools", "services")
 LIVE = ("ix_worker_sessions_live",)
 """Partial indices of what lives now: they do not grow with use either. (Sessions are looked at now and then.)"""
 CONNECTOR = {"host": "node1", "initiator": "iqn.2026-01.test:one", "ip": "127.0.0.1", "multipath": False}
-
-
-MANY = """
-    INSERT INTO volumes (id, project_id, user_id, size, volume_type_id, availability_zone, backend, pool, metadata,
-                         bootable, multiattach, read_only, consumes_quota, life, status, attach_status, created_at,
-                         description)
-    SELECT lpad(n::text, 36, '0'), 'p' || mod(n, 20), 'u', 1, (SELECT id FROM volume_types), 'nova',
-           'node' || mod(n, 10) || '@file', 'node' || mod(n, 10) || '@file#pool', '{}',
-           false, false, false, true, 'there', 'available', 'detached', n, repeat('x', 300)
-    FROM generate_series(1, 100000) AS n
-"""
 
 
 def prepare(url: str) -> None:
@@ -131,24 +120,3 @@ def test_nothing_in_the_life_of_a_volume_reads_a_table_that_grows(databases: Dat
         or ((found := SCAN.match(step)) and found["table"] not in SMALL and found["index"] not in LIVE)
     }
     assert scanned == {}
-
-
-def test_postgresql_finds_one_hosts_volumes_by_the_index_of_hosts(databases: Databases) -> None:
-    """And a project's by that of projects, not among everybody's newest ones."""
-    with databases.fresh("postgresql", prepare) as url:
-        database = Database(url)
-        with database.write() as tx:
-            kind = {"id": "t", "name": "one", "is_public": True, "extra_specs": {}, "is_default": True, "created_at": 1}
-            tx.execute(insert(volume_types), kind)
-            tx.connection.exec_driver_sql(MANY)
-        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM ANALYZE volumes")
-        for column, value, index in (("backend", "node3@file", "backend"), ("project_id", "p3", "project_created")):
-            with database.read() as tx:
-                rows = tx.connection.exec_driver_sql(
-                    f"EXPLAIN SELECT * FROM volumes WHERE deleted_at IS NULL AND {column} = '{value}'"
-                    " ORDER BY created_at DESC, id DESC LIMIT 101"
-                )
-                found = " ".join(row[0] for row in rows)
-            assert f"ix_volumes_{index} " in found, found
-        database.close()
