@@ -11,8 +11,6 @@ import sqlite3
 import threading
 from contextlib import closing
 
-from sqlalchemy import text
-
 from pumice.db.engine import Database
 
 PAGES = 500
@@ -25,20 +23,25 @@ def reclaim(database: Database) -> int:
     """Give pages back until a tenth of the file is free; how many bytes."""
     given = 0
     while database.sqlite:
-        with database.write() as tx:
+        with database.alone() as path, closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
             free, pages, size, mode = (
-                tx.execute(text(f"PRAGMA {name}")).scalar_one()
-                for name in ("freelist_count", "page_count", "page_size", "auto_vacuum")
+                _number(connection, name) for name in ("freelist_count", "page_count", "page_size", "auto_vacuum")
             )
             wanted = min(PAGES, free - int(pages * _LEFT))
             if mode != _INCREMENTAL or wanted <= 0:
                 break
-            connection = tx.connection.connection.driver_connection
-            assert isinstance(connection, sqlite3.Connection)
-            connection.execute(f"PRAGMA incremental_vacuum({wanted})").fetchall()  # a step a page, and no row
-        given += wanted * size
+            # The statement stops after each page; of Python's calls only this one runs it to its end.
+            connection.executescript(f"PRAGMA incremental_vacuum({wanted});")
+            less = pages - _number(connection, "page_count")
+        if less <= 0:
+            break
+        given += less * size
         threading.Event().wait(0.005)
     return given
+
+
+def _number(connection: sqlite3.Connection, pragma: str) -> int:
+    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
 _INCREMENTAL = 2
