@@ -6,7 +6,7 @@ What has happened is shown from then on, whatever word an operator had asked to 
 
 from typing import Any
 
-from sqlalchemy import String, bindparam, delete, func, or_, update
+from sqlalchemy import String, bindparam, delete, func, literal, update
 
 from pumice.block.facts import refresh_volume
 from pumice.block.notifications import notify_volume
@@ -98,7 +98,7 @@ _REPLACED = (
 _UNMARK = delete(marks).where(
     marks.c.resource_type == "volume",
     marks.c.resource_id == bindparam("of_volume"),
-    or_(marks.c.field == "status", marks.c.field == "attach_status"),
+    marks.c.field.in_([literal("status"), literal("attach_status")]),
 )
 _END_HOLD = delete(volume_holds).where(
     volume_holds.c.volume_id == bindparam("of_volume"), volume_holds.c.kind == bindparam("of_kind")

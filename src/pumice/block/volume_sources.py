@@ -11,7 +11,7 @@ import msgspec
 
 from pumice.block import queries
 from pumice.block.guards import guard_older
-from pumice.block.model import GIB
+from pumice.block.model import GIB, Volume
 from pumice.block.volumes import get, may_see, shown
 from pumice.caller import Caller
 from pumice.db.engine import Transaction
@@ -86,28 +86,25 @@ def _from_snapshot(tx: Transaction, caller: Caller, snapshot_id: str) -> Origin:
         raise NotFound.of("Snapshot", snapshot_id)
     guard_older(tx, "snapshot", snapshot_id, "clone")
     volume = shown(tx, snapshot.volume_id).volume
-    return Origin(
-        minimum_size=snapshot.size,
-        what=f"snapshot {snapshot_id}",
-        backend=snapshot.backend,
-        volume_type_id=volume.volume_type_id,
-        bootable=volume.bootable,
-        image_metadata=volume.image_metadata,
-        claims=(shared("snapshot", snapshot_id),),
-    )
+    return _copied("snapshot", snapshot_id, snapshot.size, snapshot.backend, volume)
 
 
 def _from_volume(tx: Transaction, caller: Caller, volume_id: str) -> Origin:
     volume = get(tx, caller, volume_id).volume
     guard_older(tx, "volume", volume_id, "clone")
+    return _copied("volume", volume_id, volume.size, volume.backend, volume)
+
+
+def _copied(kind: str, source_id: str, size: int, backend: str | None, volume: Volume) -> Origin:
+    """The origin of a copy: what it is of a volume, now or at the time of a snapshot."""
     return Origin(
-        minimum_size=volume.size,
-        what=f"volume {volume_id}",
-        backend=volume.backend,
+        minimum_size=size,
+        what=f"{kind} {source_id}",
+        backend=backend,
         volume_type_id=volume.volume_type_id,
         bootable=volume.bootable,
         image_metadata=volume.image_metadata,
-        claims=(shared("volume", volume_id),),
+        claims=(shared(kind, source_id),),
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from pumice.block import queries as block_queries
 from pumice.block.model import GIB
+from pumice.block.volume_sources import described_image
 from pumice.caller import Caller, new_id
 from pumice.compute import boot_disks, config_drive, devices, instance_actions, keypairs, queries, quotas, servers
 from pumice.compute.model import BlockDeviceMapping, Flavor, Server, ServerWithVolumes, WantedServer
@@ -75,7 +76,7 @@ def rebuild(
         old={"name": server.name, **old},
         root=root,
         kept=kept,
-        image_metadata=_described(image) if kept is not None else None,
+        image_metadata=described_image(image) if kept is not None else None,
     )
     claims = [*servers.turn(tx, server_id), *(shared("image", one) for one in sorted(plan.image_ids))]
     enqueue(tx, REBUILD_SERVER, arguments, subject_id=server_id, claims=claims, caller=caller)
@@ -158,19 +159,3 @@ def _root_mapping(
     }
     tx.execute(table.insert(), row)
     return RootMapping(id=row["id"], change="added")
-
-
-def _described(image: Image) -> dict[str, str]:
-    """What a volume knows of the image it has the bytes of."""
-    known = {
-        "image_id": image.id,
-        "image_name": image.name,
-        "disk_format": image.disk_format,
-        "container_format": image.container_format,
-        "min_disk": image.min_disk,
-        "min_ram": image.min_ram,
-        "size": image.size,
-        "checksum": image.checksum,
-        **image.properties,
-    }
-    return {key: str(value) for key, value in known.items() if value is not None}
