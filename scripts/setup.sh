@@ -87,6 +87,20 @@ need_packages() {
     [ -z "$packages" ] || die "still not found after installing: $packages"
 }
 
+# need_users - as root, libvirt's QEMU driver refuses to start where its own user and group are unknown, although guests
+# run as somebody else here. Debian makes them with the daemon's package, which is not needed: by the same numbers.
+need_users() {
+    [ "$(id -u)" = 0 ] || return 0
+    local group
+    for group in kvm libvirt-qemu; do
+        getent group $group >/dev/null || groupadd --system $group || die "cannot make the group $group"
+    done
+    getent passwd libvirt-qemu >/dev/null && return 0
+    say "making the system user libvirt-qemu, whom libvirt looks for"
+    useradd --system -K SYS_UID_MAX=65000 --uid 64055 --gid libvirt-qemu --home-dir /var/lib/libvirt --no-create-home \
+        --shell /usr/sbin/nologin libvirt-qemu || die "cannot make the user libvirt-qemu"
+}
+
 # choose_python - print the Python to make environments from: the system's own first, since libvirt's binding is for it.
 choose_python() {
     local candidate
@@ -160,6 +174,7 @@ mkdir -p .cache
 exec 9>.cache/setup.lock
 flock 9
 need_packages
+need_users
 if [ "$part" = run ]; then
     environment .venv requirements/run.lock "what Pumice needs"
 else
